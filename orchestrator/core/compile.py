@@ -1,0 +1,249 @@
+"""Desired and observed in, a plan out. Pure and deterministic: the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from orchestrator.core.artifacts import ResolvedArtifact
+from orchestrator.core.canonical import digest
+from orchestrator.core.model import Artifact, Desired, Placement
+from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
+from orchestrator.core.plan import Action, Group, Orphan, Plan, PlannedArtifact, Step
+
+
+def select_placements(
+    desired: Desired, *, applications: Collection[str] = (), limits: Collection[str] = ()
+) -> Desired:
+    """The same intent, narrowed to some applications and to some hosts or regions.
+
+    Args:
+        applications: names; empty means all.
+        limits: names of hosts, regions or groups; empty means all.
+    """
+    return replace(
+        desired,
+        placements=tuple(
+            placement
+            for placement in desired.placements
+            if (not applications or placement.application.name in applications)
+            and (not limits or not _names_of(placement).isdisjoint(limits))
+        ),
+    )
+
+
+def compile_plan(
+    desired: Desired,
+    artifacts: Mapping[str, ResolvedArtifact],
+    observed: Mapping[str, ObservedHost],
+    *,
+    identity: Identity,
+    commit: str,
+    selected: Desired | None = None,
+) -> Plan:
+    """Every placement gets a step, and every step a reason.
+
+    Args:
+        desired: what git asks for, all of it: it makes the `intent_id`.
+        artifacts: by application name.
+        observed: by host name; a host that is missing counts as not asked.
+        selected: what this run is about (`--application`, `--limit`); everything when None.
+    """
+    placements = (selected or desired).placements
+    keys = [_group_key(placement) for placement in placements]
+    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+    counts = Counter(keys)
+    steps = tuple(
+        _compile_step(
+            placement,
+            artifacts[placement.application.name],
+            observed.get(placement.host.name) or ObservedHost.unasked(placement.host.name),
+            group=numbers[key],
+        )
+        for placement, key in zip(placements, keys, strict=True)
+    )
+    steps = tuple(sorted(steps, key=lambda step: (step.group, step.application, step.host)))
+    body = Plan(
+        identity=identity,
+        commit="",
+        manifest_version=desired.manifest_version,
+        intent_id=_intent_id(desired, artifacts),
+        plan_id="",
+        strategy=desired.strategy,
+        artifacts=tuple(_planned_artifact(desired, artifacts)),
+        groups=tuple(Group(region=key[1], wave=key[2], steps=counts[key]) for key in numbers),
+        steps=steps,
+        orphans=tuple(_find_orphans(desired, observed)),
+        maintenance=tuple(host.name for host in desired.hosts if host.maintenance),
+        unknown_hosts={
+            name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
+        },
+        warnings=(*desired.warnings, *_find_downgrades(steps)),
+    )
+    return replace(body, commit=commit, plan_id=digest(asdict(body)))
+
+
+def release_name(artifact: Artifact, version: str, sha256: str) -> str:
+    """The directory name of a release: the version and what its content follows from; empty without digest."""
+    if not sha256:
+        return ""
+    content = digest([sha256, artifact.packing, artifact.strip_components, artifact.filename])
+    return f"{version}-{content[:12]}"
+
+
+def configuration_digest(placement: Placement) -> str:
+    """What a placement is configured with beside its release."""
+    return digest(
+        {
+            "healthcheck": None if placement.healthcheck is None else asdict(placement.healthcheck),
+            "keep_releases": placement.keep_releases,
+        }
+    )
+
+
+def _names_of(placement: Placement) -> set[str]:
+    return {placement.host.name, placement.host.region, *placement.host.groups}
+
+
+def _group_key(placement: Placement) -> tuple[int, str, int]:
+    return (placement.host.order, placement.host.region, placement.wave)
+
+
+def _compile_step(
+    placement: Placement, artifact: ResolvedArtifact, host: ObservedHost, *, group: int
+) -> Step:
+    application = placement.application
+    release = release_name(application.artifact, application.version, artifact.sha256)
+    configuration = configuration_digest(placement)
+    found = host.placements.get((application.name, placement.deployment_path))
+    action, from_version, reason = _decide(application.version, release, configuration, host, found)
+    return Step(
+        application=application.name,
+        kind=application.kind,
+        host=host.name,
+        region=placement.host.region,
+        deployment_path=placement.deployment_path,
+        action=action,
+        from_version=from_version,
+        to_version=application.version,
+        artifact_sha256=artifact.sha256,
+        release=release,
+        configuration_digest=configuration,
+        restarts=(),
+        group=group,
+        reason=reason,
+    )
+
+
+def _decide(
+    version: str,
+    release: str,
+    configuration: str,
+    host: ObservedHost,
+    found: ObservedPlacement | None,
+) -> tuple[Action, str | None, str]:
+    if host.status == "unasked":
+        return "install", None, "the host was not asked; nothing happens there if it is converged"
+    if host.status == "unreachable":
+        return "unknown", None, f"the host did not answer: {host.detail}"
+    if found is None:
+        return "install", "", "first release there"
+    if found.state == "none":
+        return "install", "", "; ".join(found.problems) or "nothing is live there"
+    if not release:
+        return "install", found.version, "the artifact is not resolved; nothing happens if it is the same"
+    if found.release != release:
+        return "install", found.version, _reason_to_install(version, found)
+    if found.problems:
+        return "verify", found.version, "; ".join(found.problems)
+    if found.state == "bad":
+        return "verify", found.version, "the release is marked bad and is asked for again"
+    if found.state != "healthy":
+        return "verify", found.version, "the release is live, its health is not proven"
+    if found.configuration_digest != configuration:
+        return "reconfigure", found.version, "settings changed"
+    return "skip", found.version, f"already on {version}, receipt verified"
+
+
+def _reason_to_install(version: str, found: ObservedPlacement) -> str:
+    if found.version != version:
+        return f"git asks for {version}"
+    return f"{version} has other bytes or is unpacked otherwise than the release that is live"
+
+
+def _intent_id(desired: Desired, artifacts: Mapping[str, ResolvedArtifact]) -> str:
+    named = {placement.application.name: placement.application for placement in desired.placements}
+    return digest(
+        {
+            "environment": desired.environment,
+            "documents": dict(desired.documents),
+            "artifacts": {
+                name: {
+                    "version": application.version,
+                    "location": artifacts[name].location,
+                    "sha256": artifacts[name].sha256,
+                }
+                for name, application in named.items()
+            },
+            "targets": [
+                [placement.application.name, placement.host.name, placement.deployment_path]
+                for placement in desired.placements
+            ],
+        }
+    )
+
+
+def _planned_artifact(
+    desired: Desired, artifacts: Mapping[str, ResolvedArtifact]
+) -> list[PlannedArtifact]:
+    versions = {
+        placement.application.name: placement.application.version for placement in desired.placements
+    }
+    return [
+        PlannedArtifact(
+            application=name,
+            version=versions[name],
+            location=artifacts[name].location,
+            size_bytes=artifacts[name].size_bytes,
+            sha256=artifacts[name].sha256,
+            digest_source=artifacts[name].digest_source,
+        )
+        for name in sorted(versions)
+    ]
+
+
+def _find_orphans(desired: Desired, observed: Mapping[str, ObservedHost]) -> list[Orphan]:
+    wanted = {
+        (placement.host.name, placement.application.name, placement.deployment_path)
+        for placement in desired.placements
+    }
+    return [
+        Orphan(application=application, host=name, deployment_path=path, version=found.version)
+        for name, host in sorted(observed.items())
+        for (application, path), found in sorted(host.placements.items())
+        if (name, application, path) not in wanted
+    ]
+
+
+def _find_downgrades(steps: tuple[Step, ...]) -> list[str]:
+    moves = {(step.application, step.from_version, step.to_version) for step in steps if step.from_version}
+    return [
+        f"downgrade: {application} goes from {old} back to {new}"
+        for application, old, new in sorted(moves, key=_move_key)
+        if old and _is_older(new, old)
+    ]
+
+
+def _move_key(move: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(str(part) for part in move)
+
+
+def _is_older(new: str, old: str) -> bool:
+    try:
+        return Version(new) < Version(old)
+    except InvalidVersion:
+        return False

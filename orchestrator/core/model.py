@@ -1,0 +1,212 @@
+"""The types that documents are parsed into. After parsing there are these, not dictionaries.
+
+Both forms of the manifest (simple and full) end here; nothing downstream knows which one was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = str
+RepositoryType = Literal["nexus", "artifactory", "http", "directory"]
+Rollback = Literal["batch", "all", "none"]
+Packing = Literal["zip", "tar", "file"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Where a secret is found; never the secret itself.
+
+    Attributes:
+        source: `env` (an environment variable of the controller) or `file` (a file there).
+        name: the variable's name or the file's path.
+    """
+
+    source: Literal["env", "file"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a repository asks for: `username` and `password`, or a bearer `token`."""
+
+    username: Reference | str | None = None
+    password: Reference | None = None
+    token: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """Where artifacts live.
+
+    Attributes:
+        url: base URL without a trailing slash; empty for a `directory`.
+        path: the directory on the controller, absolute or relative to the deployment repository's
+            directory; empty for the others.
+        repository: the repository's name inside Nexus or Artifactory; empty for the others.
+    """
+
+    name: str
+    type: RepositoryType
+    url: str = ""
+    path: str = ""
+    repository: str = ""
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """Immutable bytes in a repository.
+
+    Attributes:
+        repository: name of a `Repository` of the environment.
+        path: exact path inside it, `{version}` filled in, Maven coordinates resolved; no leading slash.
+        sha256: the manifest's pin, 64 lower-case hex digits, or None.
+        packing: how it is installed: `zip` (zip), `tar` (tar.gz, tgz, tar.xz, tar.zst, tar), or `file`
+            (everything else: installed as one file; jar and war are files).
+        strip_components: leading directories dropped from an archive's members.
+        filename: what a single file is called in the release.
+    """
+
+    repository: str
+    path: str
+    sha256: str | None
+    packing: Packing
+    strip_components: int
+    filename: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One deployable thing, as the manifest has it."""
+
+    name: str
+    version: str
+    kind: Kind
+    artifact: Artifact
+    depends_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Which version of which application. `applications` is sorted by name."""
+
+    manifest_version: str
+    description: str
+    applications: tuple[Application, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A target, with the region's and the environment's defaults already applied.
+
+    Attributes:
+        order: the region's; regions with a smaller one go first.
+        port: SSH port, 22 when the document names none.
+        private_key: a path on the controller, a `file` reference (a path as well) or an `env` reference
+            (the key itself is in the variable).
+        host_key: pinned public host keys, each `type base64`; empty: the user's known_hosts decide.
+        become_user: empty means root.
+        python: absolute path of the interpreter on the host; empty means `python3` on its PATH.
+    """
+
+    name: str
+    region: str
+    order: int
+    address: str
+    port: int
+    user: str
+    private_key: Reference | str | None
+    host_key: tuple[str, ...]
+    proxy_jump: str
+    become: bool
+    become_user: str
+    become_password: Reference | None
+    groups: tuple[str, ...]
+    connection: Literal["ssh", "local"]
+    python: str
+    maintenance: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healthcheck:
+    """How a release proves that it is healthy, by HTTP.
+
+    Attributes:
+        url: with `{address}`, `{host}` and `{port}` filled in once a placement is made.
+        origin: who asks. `once`: the controller, one time for the application (a URL without placeholder);
+            `controller`: the controller, for each host; `host`: each host itself.
+        retries: attempts after the first one.
+        interval_seconds: pause between attempts.
+        timeout_seconds: of one attempt.
+        deadline_seconds: of all attempts together.
+        status: what counts as healthy; empty means any of 200..299.
+        body: text that the response has to contain, or empty.
+    """
+
+    url: str
+    origin: Literal["once", "controller", "host"]
+    retries: int
+    interval_seconds: float
+    timeout_seconds: float
+    deadline_seconds: float
+    status: tuple[int, ...]
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """How a rollout goes and what happens when it fails.
+
+    Attributes:
+        max_failures: failed hosts that are tolerated across the run.
+        max_unreachable: hosts that may be left out because they cannot be reached.
+    """
+
+    max_failures: int = 0
+    max_unreachable: int = 0
+    rollback: Rollback = "batch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """One application on one host, every setting resolved.
+
+    Attributes:
+        deployment_path: absolute, `{host}`, `{application}` and `{environment}` filled in.
+        wave: how many applications have to be there before, following `depends_on`; 0 first.
+    """
+
+    application: Application
+    host: Host
+    deployment_path: str
+    healthcheck: Healthcheck | None
+    keep_releases: int
+    wave: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What git asks for in one environment: the result of parsing, the input of everything else.
+
+    Attributes:
+        placements: sorted by region order, region, wave, application, host. Hosts in maintenance have none.
+        hosts: every host of the environment, sorted by name, those in maintenance too.
+        documents: canonical digests of the documents (`manifest`, `environment`), 64 hex digits each.
+        warnings: what a reader should know, one sentence each.
+    """
+
+    environment: str
+    manifest_version: str
+    description: str
+    repositories: Mapping[str, Repository]
+    hosts: tuple[Host, ...]
+    placements: tuple[Placement, ...]
+    strategy: Strategy
+    documents: Mapping[str, str]
+    warnings: tuple[str, ...]

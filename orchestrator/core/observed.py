@@ -1,0 +1,107 @@
+"""What hosts say about themselves: receipts and link targets, parsed from the host program's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+State = Literal["none", "staged", "active", "healthy", "bad"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose placement it is. Two deployment repositories never share one.
+
+    Attributes:
+        repository: the deployment repository's name.
+        stack: the directory of the stack inside it, or empty.
+    """
+
+    repository: str
+    stack: str
+    environment: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.repository, self.stack, self.environment) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedPlacement:
+    """One receipt of ours on one host, held against the link that it speaks of.
+
+    Attributes:
+        version: of the release that `current` points to; empty when nothing is live.
+        release: its directory's name; empty when nothing is live.
+        artifact_sha256: of the artifact that it was made from.
+        configuration_digest: what it was configured with when its health was last judged.
+        state: of the live release; `none` when nothing is live.
+        previous_version: what a rollback would go to; empty when there is nothing.
+        problems: what contradicts the receipt, one sentence each (drift).
+    """
+
+    application: str
+    deployment_path: str
+    version: str
+    release: str
+    artifact_sha256: str
+    configuration_digest: str
+    state: State
+    previous_version: str = ""
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedHost:
+    """What one host answered.
+
+    Attributes:
+        status: `observed`, `unreachable` (asked, no answer) or `unasked` (`--offline`).
+        kind: the kind of failure when there is no answer (see `orchestrator.edges.failures`), or empty.
+        detail: the failure in the host's or SSH's words, or empty.
+        placements: by (application, deployment path).
+    """
+
+    name: str
+    status: Literal["observed", "unreachable", "unasked"]
+    kind: str = ""
+    detail: str = ""
+    placements: Mapping[tuple[str, str], ObservedPlacement]
+
+    @classmethod
+    def unasked(cls, name: str) -> ObservedHost:
+        """A host that nobody asked."""
+        return cls(name=name, status="unasked", placements={})
+
+    @classmethod
+    def unreachable(cls, name: str, detail: str, kind: str = "unreachable") -> ObservedHost:
+        """A host that was asked and did not answer."""
+        return cls(name=name, status="unreachable", kind=kind, detail=detail, placements={})
+
+
+def parse_observed(host: str, placements: list[Mapping[str, Any]]) -> ObservedHost:
+    """The host program's answer to the phase `observe`, as a value.
+
+    Args:
+        host: the host's name in the inventory.
+        placements: one object per receipt, as `roles/placement/files/host_program/observe.py` writes it.
+    """
+    found = [
+        ObservedPlacement(
+            application=entry["application"],
+            deployment_path=entry["deployment_path"],
+            version=entry["version"],
+            release=entry["release"],
+            artifact_sha256=entry["artifact_sha256"],
+            configuration_digest=entry["configuration_digest"],
+            state=entry["state"],
+            previous_version=entry["previous_version"],
+            problems=tuple(entry["problems"]),
+        )
+        for entry in placements
+    ]
+    return ObservedHost(
+        name=host,
+        status="observed",
+        placements={(entry.application, entry.deployment_path): entry for entry in found},
+    )

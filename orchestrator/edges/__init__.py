@@ -1,0 +1,1 @@
+"""Where the outside world is touched: git, artifact repositories, ansible-runner, the ledger."""

@@ -1,0 +1,168 @@
+"""The one exception tree. Each class has one exit code; the CLI renders them, nothing else prints.
+
+    OrchestratorError                 1
+    ├── UsageError                   64   the command line asks for something that cannot be
+    ├── DocumentError                10   manifest, environment or orchestrator.toml is wrong
+    ├── GitError                     11   no git repository, or its remote cannot be reached
+    ├── RevisionError                12   branch, ref or environment does not exist
+    ├── ArtifactNotFoundError        13   the repository does not have the artifact
+    ├── ChecksumError                14   the artifact's bytes are not those that were asked for
+    ├── CredentialsError             15   a credential is missing, not allowed, or refused
+    ├── RepositoryError              16   the artifact repository cannot be reached or misbehaves
+    ├── UnreachableError             17   a host cannot be reached
+    ├── DiskFullError                18   no space or inodes on a host
+    ├── HostPermissionError          19   a host refuses a write, sudo or a login
+    ├── HostPythonError              20   no usable Python on a host
+    ├── ConflictError                21   something else owns the path on the host
+    ├── StageError                   22   staging failed for any other reason
+    ├── HealthcheckError             23   a release did not get healthy and was switched back
+    ├── PartialError                 24   some placements failed, within max_failures
+    ├── UnknownOutcomeError          25   nobody can say what a host runs now
+    ├── ProviderError                26   the environment provider failed
+    ├── AnsibleError                 27   ansible-runner itself failed
+    └── DoctorError                  28   doctor has findings that prevent a deployment
+
+130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OrchestratorError(Exception):
+    """Something that a user can act on.
+
+    Args:
+        brief: what is wrong and where, one sentence.
+        details: what was seen, one line each (a server's message, the list of hosts).
+        resolution: what to do about it.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, brief: str, *, details: tuple[str, ...] = (), resolution: str = "") -> None:
+        super().__init__(brief)
+        self.brief = brief
+        self.details = details
+        self.resolution = resolution
+
+
+class UsageError(OrchestratorError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 64
+
+
+class DocumentError(OrchestratorError):
+    """A document is wrong; `details` holds every violation as `file:line: path: what and what to do`."""
+
+    exit_code = 10
+
+
+class GitError(OrchestratorError):
+    """There is no git repository, or its remote cannot be reached."""
+
+    exit_code = 11
+
+
+class RevisionError(OrchestratorError):
+    """A branch, ref or environment does not exist."""
+
+    exit_code = 12
+
+
+class ArtifactNotFoundError(OrchestratorError):
+    """The repository does not have the artifact."""
+
+    exit_code = 13
+
+
+class ChecksumError(OrchestratorError):
+    """The artifact's bytes are not those that were asked for."""
+
+    exit_code = 14
+
+
+class CredentialsError(OrchestratorError):
+    """A credential is missing, not allowed towards that origin, or refused by the server."""
+
+    exit_code = 15
+
+
+class RepositoryError(OrchestratorError):
+    """The artifact repository cannot be reached or misbehaves."""
+
+    exit_code = 16
+
+
+class UnreachableError(OrchestratorError):
+    """A host cannot be reached."""
+
+    exit_code = 17
+
+
+class DiskFullError(OrchestratorError):
+    """A host has no space or no inodes left."""
+
+    exit_code = 18
+
+
+class HostPermissionError(OrchestratorError):
+    """A host refuses a write, sudo or a login."""
+
+    exit_code = 19
+
+
+class HostPythonError(OrchestratorError):
+    """A host has no usable Python."""
+
+    exit_code = 20
+
+
+class ConflictError(OrchestratorError):
+    """Something else owns the path on the host."""
+
+    exit_code = 21
+
+
+class StageError(OrchestratorError):
+    """Staging failed for a reason that has no class of its own."""
+
+    exit_code = 22
+
+
+class HealthcheckError(OrchestratorError):
+    """A release did not get healthy and was switched back."""
+
+    exit_code = 23
+
+
+class PartialError(OrchestratorError):
+    """Some placements failed, within `max_failures`."""
+
+    exit_code = 24
+
+
+class UnknownOutcomeError(OrchestratorError):
+    """Nobody can say what a host runs now."""
+
+    exit_code = 25
+
+
+class ProviderError(OrchestratorError):
+    """The environment provider (URL or executable) failed."""
+
+    exit_code = 26
+
+
+class AnsibleError(OrchestratorError):
+    """ansible-runner itself failed."""
+
+    exit_code = 27
+
+
+class DoctorError(OrchestratorError):
+    """`doctor` has findings that prevent a deployment."""
+
+    exit_code = 28

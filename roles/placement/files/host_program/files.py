@@ -1,0 +1,44 @@
+"""Phase `fetch`: one verified file at a path of the caller's choice, for the role `artifact`."""
+
+from __future__ import annotations
+
+import os
+import secrets as randomness
+
+from host_program import fetch, receipts, staging, trees
+from host_program.paths import refuse_controlled, refuse_unwritable
+from host_program.problems import Problem
+
+
+def install_file(placement, request):
+    """The file at `path` has the artifact's SHA-256 and the mode `mode` (an octal string)."""
+    path, artifact = placement["path"], placement["artifact"]
+    mode, parent = int(placement["mode"], 8), os.path.dirname(path)
+    if os.path.isdir(path) or os.path.islink(path):
+        raise Problem("conflict", "{} is no plain file".format(path), "move it away, or choose another path")
+    if os.path.isfile(path) and trees.file_sha256(path) == artifact["sha256"]:
+        same_mode = os.stat(path).st_mode & 0o7777 == mode
+        if not same_mode and not request["check"]:
+            os.chmod(path, mode)
+        return {"changed": not same_mode, "message": "{} is there already".format(path)}
+    refuse_controlled(parent)
+    refuse_unwritable(parent, (artifact["size_bytes"] or 0) + staging.EXTRA_BYTES, 2)
+    if request["check"]:
+        if artifact["delivery"] == "host":
+            header = fetch.authorization(artifact.get("credentials"), request["secrets"])
+            fetch.open_url(artifact["location"], header).close()
+        return {"changed": True, "message": "would fetch {}".format(path)}
+    if artifact["delivery"] == "controller" and not artifact.get("local"):
+        return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
+    staging.make_directory(parent)
+    temporary = os.path.join(parent, ".{}.{}".format(os.path.basename(path), randomness.token_hex(8)))
+    try:
+        fetch.fetch(artifact, request["secrets"], temporary)
+        os.chmod(temporary, mode)
+        trees.sync_file_system(temporary)
+        os.rename(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+    receipts.sync_directory(parent)
+    return {"changed": True, "message": "fetched {}".format(path)}

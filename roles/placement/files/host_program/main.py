@@ -1,0 +1,96 @@
+"""One request in, one answer out."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from host_program.problems import Problem, from_os_error
+
+MARK = "ORCHESTRATOR-ANSWER "
+OLDEST_PYTHON = (3, 9)
+
+
+def run(request):
+    """Does the phase and prints the answer: MARK, then one line of JSON.
+
+    Args:
+        request: `phase`, `check`, `identity`, `run` (`id`, `time`, `commit`, `plan_id`, `actor`),
+            `placements`, `secrets` (values by reference).
+    """
+    sys.stdout.write("\n" + MARK + json.dumps(answer(request), sort_keys=True) + "\n")
+    sys.stdout.flush()
+
+
+def answer(request):
+    """`{"placements": [...]}`, each with `application`, `deployment_path`, `changed`, `message` and what the
+    phase adds; a placement that could not be done carries `problem`. Observation and probing add their own key.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        found = "{}.{}".format(*sys.version_info[:2])
+        problem = Problem("python", "this host has Python " + found, "install Python 3.9 or later there")
+        return {"placements": [], "problem": problem.as_json()}
+    phase = request["phase"]
+    try:
+        if phase == "observe":
+            from host_program.observe import observe
+
+            return {"placements": [], "observed": observe(request)}
+        if phase == "probe":
+            from host_program.probe import probe
+
+            return {"placements": [], "probe": probe(request)}
+    except OSError as error:
+        return {"placements": [], "problem": from_os_error(error).as_json()}
+    return {"placements": [_do(_work_of(phase), placement, request) for placement in request["placements"]]}
+
+
+def _work_of(phase):
+    if phase == "stage":
+        from host_program.staging import stage
+
+        return stage
+    if phase == "fetch":
+        from host_program.files import install_file
+
+        return install_file
+    if phase == "check":
+        return _check
+    from host_program import releases
+
+    return {
+        "activate": releases.activate,
+        "confirm": releases.confirm,
+        "rollback": releases.rollback,
+        "absent": releases.absent,
+    }[phase]
+
+
+def _check(placement, request):
+    from host_program.health import check_health
+
+    healthy, message = check_health(placement["healthcheck"])
+    result = {"changed": False, "message": message, "result": "healthy" if healthy else "unproven"}
+    if not healthy:
+        result["problem"] = Problem("health", message).as_json()
+    return result
+
+
+def _do(work, placement, request):
+    named = {
+        "application": placement.get("application", ""),
+        "deployment_path": placement.get("deployment_path", placement.get("path", "")),
+    }
+    try:
+        return {"changed": False, "problem": None, **named, **work(placement, request)}
+    except Problem as problem:
+        found = problem
+    except OSError as error:
+        found = from_os_error(error)
+    return {
+        **named,
+        "changed": False,
+        "result": "failed",
+        "message": found.message,
+        "problem": found.as_json(),
+    }

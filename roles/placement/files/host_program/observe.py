@@ -1,0 +1,60 @@
+"""Phase `observe`: what the receipts say, held against the links; with `verify`, against every file."""
+
+from __future__ import annotations
+
+from host_program import receipts, staging, trees
+from host_program.paths import Paths
+from host_program.problems import Problem
+
+NAMED_DIFFERENCES = 5
+
+
+def observe(request):
+    """One object per receipt of the request's identity, see `orchestrator.core.observed`."""
+    return [
+        _observe(directory, receipt, request.get("verify", False))
+        for directory, receipt in receipts.all_receipts()
+        if receipt["identity"] == request["identity"]
+    ]
+
+
+def _observe(directory, receipt, verify):
+    paths, live, problems = Paths(receipt["deployment_path"]), receipt["live"], []
+    meant = live["directory"] if live else ""
+    try:
+        name = paths.live_directory()
+    except Problem as problem:
+        name = ""
+        problems.append(problem.message)
+    except OSError as error:
+        name = ""
+        problems.append("{} cannot be read: {}".format(paths.current, error.strerror))
+    record = receipt["releases"].get(name)
+    if name != meant and not problems:
+        problems.append(
+            "current points to {}, the receipt says {}".format(name or "nothing", meant or "nothing")
+        )
+    if name and record is None:
+        problems.append("current points to {}, which no receipt knows".format(name))
+    if record and verify:
+        problems.extend(_verify(paths.release(name), staging.read_tree(directory, name)))
+    previous = receipt["releases"].get(live["previous"]) if live else None
+    return {
+        "application": receipt["application"],
+        "deployment_path": receipt["deployment_path"],
+        "version": record["version"] if record else "",
+        "release": record["release"] if record else "",
+        "artifact_sha256": record["artifact_sha256"] if record else "",
+        "configuration_digest": record["configuration_digest"] if record else "",
+        "state": record["state"] if record else "none",
+        "previous_version": previous["version"] if previous else "",
+        "problems": problems,
+    }
+
+
+def _verify(root, entries):
+    differences = trees.compare_tree(root, entries)
+    if len(differences) > NAMED_DIFFERENCES:
+        more = len(differences) - NAMED_DIFFERENCES
+        return differences[:NAMED_DIFFERENCES] + ["{} more files differ".format(more)]
+    return differences

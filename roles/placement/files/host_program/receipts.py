@@ -1,0 +1,148 @@
+"""Receipts: what this host records about each placement, out of the applications' reach.
+
+    <state>/placements/<environment>--<application>--<12 hex>/
+        receipt.json     format 1, see `new_receipt`
+        trees/<dir>.json what every file of a release has to be, for `--verify`
+        lock             held (flock) while a phase works on the placement
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+
+from host_program.problems import Problem
+
+FORMAT = 1
+LOCK_SECONDS = 60
+
+
+def state_root():
+    """Where receipts live: the system's state directory for root, else the user's."""
+    if os.geteuid() == 0:
+        return "/var/lib/gitops-orchestrator"
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.local/state")
+    return os.path.join(base, "gitops-orchestrator")
+
+
+def placement_directory(identity, application, deployment_path):
+    """The directory of one placement's receipt."""
+    key = hashlib.sha256("\0".join([identity, application, deployment_path]).encode()).hexdigest()[:12]
+    environment = identity.rsplit("/", 1)[-1]
+    return os.path.join(state_root(), "placements", "--".join([environment, application, key]))
+
+
+def new_receipt(identity, application, deployment_path):
+    """An empty receipt.
+
+    `releases` maps a directory name to `release` (the plan's name for it), `version`, `artifact_sha256`,
+    `tree_sha256`, `size_bytes`, `configuration_digest`, `state` (staged, active, healthy, bad), `sequence`
+    (grows with each staging and each switch), `staged_at` and `activated_at` (the controller's clock).
+    `live` is what the last switch meant to make live: `directory`, `previous` (a directory or ""), `proven`
+    (it was live and healthy before that run), `run`, `commit`, `plan_id`, `actor`, `time`. `staged` is what
+    the last staging offers to activation: `run`, `directory`.
+    """
+    return {
+        "format": FORMAT,
+        "identity": identity,
+        "application": application,
+        "deployment_path": deployment_path,
+        "sequence": 0,
+        "releases": {},
+        "live": None,
+        "staged": None,
+    }
+
+
+def read_receipt(directory):
+    """The receipt in that directory, or None."""
+    try:
+        with open(os.path.join(directory, "receipt.json"), encoding="utf-8") as file:
+            receipt = json.load(file)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise Problem(
+            "conflict",
+            "the receipt in {} is not readable".format(directory),
+            "move that directory away; the next deployment stages and verifies everything again",
+        ) from None
+    if receipt.get("format", 0) > FORMAT:
+        raise Problem(
+            "conflict",
+            "the receipt in {} was written by a newer orchestrator".format(directory),
+            "use that version or a later one",
+        )
+    return receipt
+
+
+def write_receipt(directory, receipt):
+    """The receipt is on disk, whole, or the old one still is."""
+    write_json(os.path.join(directory, "receipt.json"), receipt)
+
+
+def write_json(path, value):
+    """A private file is replaced at once, and survives a power cut."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    temporary = path + ".new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(value, file, sort_keys=True, separators=(",", ":"))
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path):
+    """Renames inside that directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def all_receipts():
+    """Every (directory, receipt) of this host, whoever owns it; unreadable ones are left out."""
+    base = os.path.join(state_root(), "placements")
+    try:
+        names = sorted(os.listdir(base))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        directory = os.path.join(base, name)
+        try:
+            receipt = read_receipt(directory)
+        except (Problem, OSError):
+            continue
+        if receipt is not None:
+            yield directory, receipt
+
+
+@contextlib.contextmanager
+def locked(directory):
+    """Only one phase works on a placement at a time; the lock ends with the process."""
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    with open(os.path.join(directory, "lock"), "a", encoding="utf-8") as file:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Problem(
+                        "busy",
+                        "another deployment works on this placement for more than {} s".format(LOCK_SECONDS),
+                        "wait for it to end, then run this one again",
+                    ) from None
+                time.sleep(0.1)
+        yield

@@ -1,0 +1,279 @@
+"""Phases `activate`, `confirm`, `rollback` and `absent`: which release is the live one."""
+
+from __future__ import annotations
+
+import os
+import secrets as randomness
+import shutil
+
+from host_program import health, receipts, staging
+from host_program.paths import Paths
+from host_program.problems import Problem
+
+
+class Placement:
+    """One placement under its lock: its request, its paths and its receipt."""
+
+    def __init__(self, placement, request):
+        self.wanted, self.request = placement, request
+        self.paths = Paths(placement["deployment_path"])
+        self.directory = receipts.placement_directory(
+            request["identity"], placement["application"], self.paths.root
+        )
+        self.receipt = receipts.read_receipt(self.directory)
+
+    @property
+    def live(self):
+        return self.receipt["live"] if self.receipt else None
+
+    def version_of(self, name):
+        record = self.receipt["releases"].get(name) if self.receipt and name else None
+        return record["version"] if record else ""
+
+    def save(self):
+        receipts.write_receipt(self.directory, self.receipt)
+
+    def last_good(self, but):
+        """The directory of the newest release that was healthy once and is neither bad nor `but`."""
+        good = [
+            (record["sequence"], name)
+            for name, record in self.receipt["releases"].items()
+            if record["state"] == "healthy" and name != but and os.path.isdir(self.paths.release(name))
+        ]
+        return max(good)[1] if good else ""
+
+
+def activate(placement, request):
+    """The staged release is live and, where the host itself can tell, proven healthy or switched back.
+
+    Returns:
+        `result` is `unchanged`, `healthy`, `active` (the controller has yet to ask), `unproven` (it was live
+        before and is not healthy now), `switched_back` or `removed`.
+    """
+    if request["check"]:
+        return _predict(Placement(placement, request))
+    directory = receipts.placement_directory(
+        request["identity"], placement["application"], placement["deployment_path"]
+    )
+    with receipts.locked(directory):
+        here = Placement(placement, request)
+        old = here.paths.live_directory()
+        if old and here.receipt and old in here.receipt["releases"]:
+            same = here.receipt["releases"][old]["release"] == placement["release"]
+            if same and staging.is_converged(here.receipt, here.paths, old, placement):
+                return {"result": "unchanged", "changed": False, "message": "already live and healthy"}
+        name = staging.staged_directory(here.receipt, here.paths, request)
+        if not name:
+            raise Problem("host", "this run has not staged the release here", "run the deployment again")
+        before = here.version_of(old)
+        changed = _switch(here, name, old)
+        return {"changed": changed, "from_version": before, **_judge(here, name)}
+
+
+def confirm(placement, request):
+    """What the controller found about the live release's health is recorded.
+
+    The placement's `healthy` says what it found. A release that is not healthy is switched back, unless it was
+    live and healthy before this run: then it stays, unproven.
+    """
+    if request["check"]:
+        return {"result": "healthy", "changed": False, "message": "would be asked by the controller"}
+    with receipts.locked(Placement(placement, request).directory):
+        here = Placement(placement, request)
+        name = _ours(here)
+        if placement["healthy"]:
+            return {"changed": False, **_settle(here, name, placement["message"])}
+        return {"changed": True, **_fail(here, name, placement["message"])}
+
+
+def rollback(placement, request):
+    """What this run made live is not live any more; what was live before is."""
+    if request["check"]:
+        return {"result": "switched_back", "changed": False, "message": "would be switched back"}
+    with receipts.locked(Placement(placement, request).directory):
+        here = Placement(placement, request)
+        if not here.live or here.live["run"] != request["run"]["id"] or here.live["proven"]:
+            return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
+        return {"changed": True, **_switch_back(here, _ours(here), "the batch failed")}
+
+
+def absent(placement, request):
+    """Releases, link, staging directory and receipt of the placement are gone; foreign files stay."""
+    here = Placement(placement, request)
+    if here.receipt is None:
+        return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
+    if request["check"]:
+        return {"result": "absent", "changed": True, "message": "would be removed"}
+    with receipts.locked(here.directory):
+        if here.paths.live_directory():
+            os.unlink(here.paths.current)
+        for name in list(here.receipt["releases"]):
+            _remove_release(here, name)
+        shutil.rmtree(here.paths.staging, ignore_errors=True)
+        for path in (here.paths.releases, here.paths.root):
+            if os.path.isdir(path) and not os.listdir(path):
+                os.rmdir(path)
+        shutil.rmtree(here.directory)
+    return {"result": "absent", "changed": True, "message": "removed"}
+
+
+def _predict(here):
+    name = ""
+    if here.receipt:
+        name = staging.find_release(here.receipt, here.paths, here.directory, here.wanted)
+    if name and staging.is_converged(here.receipt, here.paths, name, here.wanted):
+        return {"result": "unchanged", "changed": False, "message": "already live and healthy"}
+    old = here.paths.live_directory()
+    return {
+        "result": "healthy",
+        "changed": not (name and name == old),
+        "from_version": here.version_of(old),
+        "message": "would go live",
+    }
+
+
+def _switch(here, name, old):
+    """The receipt says what is about to be live, then the link does. True when the link moved."""
+    wanted, run, record = here.wanted, here.request["run"], here.receipt["releases"][name]
+    resumed = here.live if here.live and here.live["directory"] == name else None
+    if old and old != name:
+        previous = old
+    else:
+        previous = resumed["previous"] if resumed else here.last_good(name)
+    proven = old == name and (record["state"] == "healthy" or bool(resumed and resumed["proven"]))
+    if old != name:
+        here.receipt["sequence"] += 1
+        record["sequence"] = here.receipt["sequence"]
+        record["activated_at"] = run["time"]
+    record["state"] = "active"
+    record["configuration_digest"] = wanted["configuration_digest"]
+    here.receipt["live"] = {
+        "directory": name,
+        "previous": previous,
+        "proven": proven,
+        "run": run["id"],
+        "commit": run["commit"],
+        "plan_id": run["plan_id"],
+        "actor": run["actor"],
+        "time": run["time"],
+    }
+    here.save()
+    if old == name:
+        return False
+    _point(here.paths, name)
+    return True
+
+
+def _point(paths, name):
+    """`current` points to that release, at once."""
+    temporary = os.path.join(paths.root, ".current-" + randomness.token_hex(8))
+    os.symlink(os.path.join("releases", name), temporary)
+    try:
+        os.replace(temporary, paths.current)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    receipts.sync_directory(paths.root)
+
+
+def _judge(here, name):
+    check = here.wanted["healthcheck"]
+    if check is None:
+        return _settle(here, name, "no health check is configured")
+    if check["origin"] != "host":
+        return {"result": "active", "message": "live; the controller asks for its health"}
+    healthy, message = health.check_health(check)
+    return _settle(here, name, message) if healthy else _fail(here, name, message)
+
+
+def _settle(here, name, message):
+    here.receipt["releases"][name]["state"] = "healthy"
+    here.save()
+    _prune(here, name)
+    return {"result": "healthy", "message": message}
+
+
+def _fail(here, name, message):
+    if here.live["proven"]:
+        return {
+            "result": "unproven",
+            "message": message + "; it was live before, and stays",
+            "problem": Problem("health", message, "").as_json(),
+        }
+    return {**_switch_back(here, name, message), "problem": Problem("health", message, "").as_json()}
+
+
+def _switch_back(here, name, reason):
+    """The release is bad; the one before it is live again, or nothing is when there was none."""
+    previous = here.live["previous"]
+    if previous and not os.path.isdir(here.paths.release(previous)):
+        previous = here.last_good(name)
+    here.receipt["releases"][name]["state"] = "bad"
+    if not previous:
+        here.receipt["live"] = None
+        here.save()
+        if here.paths.live_directory():
+            os.unlink(here.paths.current)
+            receipts.sync_directory(here.paths.root)
+        return {"result": "removed", "message": reason + "; it was the first release and is not live any more"}
+    record = here.receipt["releases"][previous]
+    record["state"] = "active"
+    here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True)
+    here.save()
+    _point(here.paths, previous)
+    check = here.wanted["healthcheck"]
+    healthy, said = True, ""
+    if check is not None and check["origin"] == "host":
+        healthy, said = health.check_health(check)
+    if healthy:
+        record["state"] = "healthy"
+        here.save()
+        return {
+            "result": "switched_back",
+            "version": record["version"],
+            "message": "{}; {} is live again".format(reason, record["version"]),
+        }
+    return {
+        "result": "unknown",
+        "version": record["version"],
+        "message": "{}; {} is live again, and is not healthy either: {}".format(
+            reason, record["version"], said
+        ),
+    }
+
+
+def _ours(here):
+    """The directory that this run made live, still live; anything else is somebody's doing meanwhile."""
+    name = here.live["directory"] if here.live else ""
+    if not name or here.live["run"] != here.request["run"]["id"] or here.paths.live_directory() != name:
+        raise Problem(
+            "conflict",
+            "another release was made live here since this run did",
+            "run `orchestrator status`; somebody else deploys to this host",
+        )
+    return name
+
+
+def _prune(here, name):
+    """All but the newest `keep_releases` of our own record are gone; never the live one or the last good."""
+    spared = {name, here.last_good(name)}
+    order = sorted(here.receipt["releases"].items(), key=lambda item: -item[1]["sequence"])
+    keep = max(1, here.wanted["keep_releases"])
+    for other, _ in order[keep:]:
+        if other not in spared:
+            _remove_release(here, other)
+            del here.receipt["releases"][other]
+            here.save()
+
+
+def _remove_release(here, name):
+    path = here.paths.release(name)
+    if os.path.isdir(path):
+        if not os.path.isdir(here.paths.staging):
+            os.mkdir(here.paths.staging, 0o700)
+        trash = os.path.join(here.paths.staging, "removed-" + randomness.token_hex(8))
+        os.rename(path, trash)
+        shutil.rmtree(here.paths.staging)
+    tree = os.path.join(here.directory, "trees", name + ".json")
+    if os.path.exists(tree):
+        os.unlink(tree)

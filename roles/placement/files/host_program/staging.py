@@ -1,0 +1,211 @@
+"""Phase `stage`: a verified release lies beside the live one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as randomness
+import shutil
+
+from host_program import archives, fetch, receipts, trees
+from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_unwritable
+from host_program.problems import Problem
+
+EXTRA_BYTES = 1 << 20
+
+
+def stage(placement, request):
+    """The release is unpacked, verified, synced and recorded; `current` is untouched.
+
+    Returns:
+        The placement's result; `upload` is true when the controller has to send the artifact first.
+    """
+    paths = Paths(placement["deployment_path"])
+    identity, application = request["identity"], placement["application"]
+    refuse_controlled(paths.root)
+    refuse_foreign(identity, application, paths.root)
+    paths.live_directory()
+    directory = receipts.placement_directory(identity, application, paths.root)
+    if request["check"]:
+        return _predict(placement, paths, receipts.read_receipt(directory), directory, request)
+    with receipts.locked(directory):
+        receipt = receipts.read_receipt(directory) or receipts.new_receipt(identity, application, paths.root)
+        kept = find_release(receipt, paths, directory, placement)
+        if kept:
+            if not is_converged(receipt, paths, kept, placement):
+                _remember(receipt, directory, request, kept)
+            return {"changed": False, "message": "release {} is there already".format(kept)}
+        artifact = placement["artifact"]
+        if artifact["delivery"] == "controller" and not artifact.get("local"):
+            return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
+        make_directory(paths.root)
+        _clear_staging(paths)
+        name = _free_name(paths, placement["release"])
+        _unpack_beside(placement, request, paths, directory, receipt, name)
+        return {"changed": True, "message": "release {} staged".format(name)}
+
+
+def find_release(receipt, paths, directory, placement):
+    """The directory of a release that is recorded, complete and unchanged; an empty string without one.
+
+    The live one of a converged placement is trusted without being read again: nothing is to be done to it.
+    """
+    for name, record in sorted(receipt["releases"].items()):
+        if record["release"] != placement["release"] or record["artifact_sha256"] != placement["artifact"]["sha256"]:
+            continue
+        if not os.path.isdir(paths.release(name)):
+            continue
+        if is_converged(receipt, paths, name, placement):
+            return name
+        if not trees.compare_tree(paths.release(name), read_tree(directory, name)):
+            return name
+    return ""
+
+
+def is_converged(receipt, paths, name, placement):
+    """Whether the placement is what the plan wants it to be, by its own record."""
+    live = receipt["live"]
+    return bool(
+        live
+        and placement.get("action") != "verify"
+        and live["directory"] == name == paths.live_directory()
+        and receipt["releases"][name]["state"] == "healthy"
+        and receipt["releases"][name]["configuration_digest"] == placement["configuration_digest"]
+    )
+
+
+def staged_directory(receipt, paths, request):
+    """The release that this run has staged (or found complete); an empty string without one."""
+    staged = (receipt or {}).get("staged") or {}
+    ours = staged.get("run") == request["run"]["id"] and os.path.isdir(paths.release(staged["directory"]))
+    return staged["directory"] if ours else ""
+
+
+def _remember(receipt, directory, request, name):
+    receipt["staged"] = {"run": request["run"]["id"], "directory": name}
+    receipts.write_receipt(directory, receipt)
+
+
+def read_tree(directory, name):
+    """What every file of that release has to be; nothing matches when the record is gone."""
+    try:
+        with open(os.path.join(directory, "trees", name + ".json"), encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {"": {"type": "lost"}}
+
+
+def make_directory(path, mode=0o755):
+    """The directory and its parents exist, with that mode whatever the umask says."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for one in reversed(missing):
+        os.mkdir(one)
+        os.chmod(one, mode)
+        receipts.sync_directory(os.path.dirname(one))
+
+
+def _free_name(paths, release):
+    names = [release] + ["{}.{}".format(release, number) for number in range(2, 1000)]
+    return next(name for name in names if not os.path.lexists(paths.release(name)))
+
+
+def _clear_staging(paths):
+    """Leftovers of a run that died are removed; the directory is nobody's but ours."""
+    if os.path.isdir(paths.staging) and not os.path.islink(paths.staging):
+        shutil.rmtree(paths.staging)
+    os.mkdir(paths.staging, 0o700)
+
+
+def _unpack_beside(placement, request, paths, directory, receipt, name):
+    artifact = placement["artifact"]
+    work = os.path.join(paths.staging, randomness.token_hex(8))
+    download, unpacked = work + ".download", work + ".release"
+    try:
+        refuse_unwritable(paths.staging, (artifact["size_bytes"] or 0) + EXTRA_BYTES, 4)
+        fetch.fetch(artifact, request["secrets"], download)
+        os.mkdir(unpacked, 0o755)
+        os.chmod(unpacked, 0o755)
+        tree = archives.Tree(unpacked, os.path.getsize(download), artifact["strip_components"])
+        _fill(tree, artifact, download)
+        if not tree.entries:
+            raise Problem("archive", "the archive is empty", "check strip_components and how it is built")
+        for path, entry in tree.entries.items():
+            if entry["type"] == "directory":
+                os.chmod(os.path.join(unpacked, path), entry["mode"])
+        os.unlink(download)
+        make_directory(paths.releases)
+        receipts.write_json(os.path.join(directory, "trees", name + ".json"), tree.entries)
+        trees.sync_file_system(unpacked)
+        os.rename(unpacked, paths.release(name))
+        receipts.sync_directory(paths.releases)
+    finally:
+        shutil.rmtree(paths.staging, ignore_errors=True)
+    receipt["sequence"] += 1
+    receipt["releases"][name] = {
+        "release": placement["release"],
+        "version": placement["version"],
+        "artifact_sha256": artifact["sha256"],
+        "tree_sha256": trees.tree_digest(tree.entries),
+        "size_bytes": tree.size_bytes,
+        "configuration_digest": "",
+        "state": "staged",
+        "sequence": receipt["sequence"],
+        "staged_at": request["run"]["time"],
+        "activated_at": "",
+    }
+    _remember(receipt, directory, request, name)
+
+
+def _fill(tree, artifact, download):
+    with open(download, "rb") as file:
+        if artifact["packing"] == "zip":
+            archives.unpack_zip(file, tree)
+        elif artifact["packing"] == "tar":
+            archives.unpack_tar(file, tree, artifact["location"])
+        else:
+            size = os.path.getsize(download)
+            tree.add_file(artifact["filename"], 0o644, size, iter(lambda: file.read(1 << 20), b""))
+    tree.finish()
+
+
+def _predict(placement, paths, receipt, directory, request):
+    """What staging would meet, found without writing anything."""
+    kept = find_release(receipt, paths, directory, placement) if receipt else ""
+    if kept:
+        return {"changed": False, "message": "release {} is there already".format(kept)}
+    artifact = placement["artifact"]
+    size, members, unpacked = artifact["size_bytes"] or 0, 4, 0
+    if artifact["delivery"] == "host" or artifact.get("local") or "looked_into" in artifact:
+        unpacked, members = artifact.get("looked_into") or look_into(artifact, request["secrets"])
+    refuse_unwritable(paths.root, size + unpacked + EXTRA_BYTES, members + 4)
+    refuse_unwritable(directory, EXTRA_BYTES, 4)
+    return {"changed": True, "message": "would stage release {}".format(placement["release"])}
+
+
+def look_into(artifact, secrets):
+    """(bytes, members) that the archive unpacks to, after the checks that the real run makes."""
+    tree = archives.Tree(None, artifact["size_bytes"] or 0, artifact["strip_components"])
+    if artifact.get("local"):
+        if trees.file_sha256(artifact["location"]) != artifact["sha256"]:
+            raise Problem("checksum", "the artifact has other bytes than planned", "plan again")
+        _fill(tree, artifact, artifact["location"])
+        return tree.size_bytes, len(tree.entries)
+    header = fetch.authorization(artifact.get("credentials"), secrets)
+    if artifact["packing"] == "tar":
+        with fetch.open_url(artifact["location"], header) as response:
+            archives.unpack_tar(response, tree, artifact["location"])
+    else:
+        try:
+            remote = fetch.RemoteFile(artifact["location"], header)
+        except Problem as problem:
+            if problem.kind != "unsupported":
+                raise
+            return 0, 1
+        if artifact["packing"] == "zip":
+            import io
+
+            archives.unpack_zip(io.BufferedReader(remote, 1 << 16), tree)
+    return tree.size_bytes, len(tree.entries)
