@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.core.violations import Path, Report, Violations, quote
+from orchestrator.core.violations import Path, Violations, quote
 
-MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 64
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
@@ -51,7 +51,6 @@ def parse_json(content: bytes, label: str, violations: Violations) -> JsonText |
     if text is None:
         return None
     document = JsonText(label=label, text=text)
-    report = Report(source=document, violations=violations)
     duplicates = False
 
     def as_dictionary(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,7 +80,6 @@ def parse_json(content: bytes, label: str, violations: Violations) -> JsonText |
                 key = quote(str(token.path[-1]))
                 message = f"the key {key} is here twice (first on line {token.first_line}); keep one"
                 violations.add_at(label, token.line, token.path, message)
-                report.bad.add(token.path)
     return document
 
 
@@ -145,7 +143,7 @@ def _scan(text: str) -> Iterator[_Token]:
             continue
         elif frame and frame.is_object and frame.key is None and token[0] == '"':
             frame.key = _unquote(token)
-            first_line = frame.keys.setdefault(frame.key, line) if frame.key in frame.keys else 0
+            first_line = frame.keys.get(frame.key, 0)
             frame.keys.setdefault(frame.key, line)
             yield _Token(path=(*frame.path, frame.key), line=line, first_line=first_line)
         else:

@@ -117,6 +117,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 answer = self._ask_host(phase, placements, arguments)
             finally:
                 self._remove_tmp_path(temporary)
+        if phase == "activate":
+            for placement, done in zip(placements, answer["placements"], strict=False):
+                done["healthcheck"] = placement["healthcheck"]
         return finish(phase, answer)
 
     def _prepare_delivery(self, placement: dict[str, Any], phase: str) -> None:
@@ -161,35 +164,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return shlex.quote(str(configured)) if configured not in ("auto", "auto_silent") else "python3"
 
     def _judge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        hosts = {}
         policy = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
         policy.update(arguments["policy"])
-        for name in task_vars.get("ansible_play_batch", []):
-            variables = task_vars["hostvars"][name]
-            wanted = [
-                placement
-                for placement in (normalise(one, "activate") for one in variables["release_placements"])
-                if placement["group"] == arguments["group"]
-            ]
-            said = variables.get("__release_activated") or {}
-            results = {
-                (one["application"], one["deployment_path"]): one.get("result", "unknown")
-                for one in said.get("placements", [])
-            }
-            if wanted:
-                hosts[name] = [
-                    {
-                        "application": placement["application"],
-                        "deployment_path": placement["deployment_path"],
-                        "healthcheck": placement["healthcheck"],
-                        "result": results.get(
-                            (placement["application"], placement["deployment_path"]), "unknown"
-                        ),
-                    }
-                    for placement in wanted
-                ]
+        hosts = {
+            name: self._activated_on(task_vars["hostvars"][name])
+            for name in task_vars.get("ansible_play_batch", [])
+        }
         verdict: dict[str, Any] = load_program().verdict.judge(hosts, policy, bool(self._task.check_mode))
         return verdict
+
+    def _activated_on(self, variables: dict[str, Any]) -> list[dict[str, Any]] | None:
+        said = variables.get("__release_activated") or {}
+        return None if said.get("unreachable") or "problem" in said and not said["placements"] else said["placements"]
 
     def _settle(
         self, placements: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
@@ -206,7 +192,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 task = tasks.get((placement["application"], placement["deployment_path"]))
                 if task and task["do"] == do:
                     chosen.append({**placement, "healthy": task["healthy"], "message": task["message"]})
-                elif do == "rollback" and verdict["roll_back_earlier"] and placement["group"] < arguments["group"]:
+                elif do == "rollback" and (
+                    (name in verdict["vanished"] and placement["group"] == arguments["group"])
+                    or (verdict["roll_back_earlier"] and placement["group"] < arguments["group"])
+                ):
                     chosen.append(placement)
             if chosen:
                 done.extend(self._ask_host(do, chosen, arguments)["placements"])

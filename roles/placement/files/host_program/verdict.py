@@ -18,8 +18,8 @@ def judge(hosts, policy, check_mode, check=check_health):
 
     Args:
         hosts: host name → list of its placements of this group, each with `application`,
-            `deployment_path`, `healthcheck` (or None) and `result`, what activation said
-            (`unknown` for a host that vanished).
+            `deployment_path`, `healthcheck` (or None) and `result`, what activation said; None for a
+            host that vanished.
         policy: `max_failures`, `rollback` (batch, all, none), `failed_hosts` (of earlier groups), `last`
             (no group follows).
         check_mode: nothing is live, so nobody is asked.
@@ -27,11 +27,13 @@ def judge(hosts, policy, check_mode, check=check_health):
 
     Returns:
         `hosts`: host → list of `application`, `deployment_path`, `do` (confirm or rollback), `healthy`,
-        `message`; `failed_hosts`, sorted; `failed`: those of this group; `stop`; `roll_back_earlier`;
-        `done`: nothing is left to do for anybody.
+        `message`; `failed_hosts`, sorted; `failed`: those of this group; `stop`; `vanished`: hosts to switch
+        back whatever they have; `roll_back_earlier`; `done`: nothing is left to do for anybody.
     """
+    vanished = sorted(name for name, placements in hosts.items() if placements is None)
+    hosts = {name: placements or [] for name, placements in hosts.items()}
     asked = {} if check_mode else _ask(hosts, check)
-    todo, failed = {name: [] for name in hosts}, set()
+    todo, failed = {name: [] for name in hosts}, set(vanished)
     for name, placements in hosts.items():
         for placement in placements:
             result = placement["result"]
@@ -44,12 +46,13 @@ def judge(hosts, policy, check_mode, check=check_health):
                 failed.add(name)
     failed_hosts = sorted(failed | set(policy["failed_hosts"]))
     stop = bool(failed) and len(failed_hosts) > policy["max_failures"]
-    if stop and policy["rollback"] != "none":
+    undo = stop and policy["rollback"] != "none"
+    if undo:
         for name, placements in hosts.items():
             todo[name] = [
                 _decide_on_stop(placement, todo[name])
                 for placement in placements
-                if placement["result"] in ("healthy", "active", "unknown")
+                if placement["result"] in ("healthy", "active", "failed")
             ]
     earlier = stop and policy["rollback"] == "all"
     busy = any(todo.values()) or bool(failed) or earlier
@@ -58,6 +61,7 @@ def judge(hosts, policy, check_mode, check=check_health):
         "failed": sorted(failed),
         "failed_hosts": failed_hosts,
         "stop": stop,
+        "vanished": vanished if undo else [],
         "roll_back_earlier": earlier,
         "done": policy["last"] and not busy,
     }

@@ -1,0 +1,153 @@
+"""The entry point: only here does the process exit, and only here are errors printed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+import click
+
+from orchestrator import __version__
+from orchestrator.errors import OrchestratorError
+
+COMMANDS = {
+    "plan": ("orchestrator.cli.plan", "Show what a deployment would do, and why."),
+    "deploy": ("orchestrator.cli.deploy", "Deploy a branch to its environment."),
+    "status": ("orchestrator.cli.status", "Show what git wants and what hosts have."),
+    "render": ("orchestrator.cli.render", "Write inventory and variables for ansible-playbook."),
+    "doctor": ("orchestrator.cli.doctor", "Check that this machine can deploy there."),
+    "hosts": ("orchestrator.cli.hosts", "Look at the hosts of an environment."),
+    "schema": ("orchestrator.cli.schema", "Print the JSON Schema of a document."),
+    "demo": ("orchestrator.cli.demo", "Run the main job on this machine, with nothing installed."),
+    "completion": ("orchestrator.cli.completion", "Print the shell completion script."),
+}
+DEFECT = 70
+
+cancelled = threading.Event()
+_signal: list[int] = []
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used: `--version` and `--help` stay quick."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[name][0])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            context.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(context, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 2 changes (plan --detailed-exitcode), 64 usage, 10 and up one for each kind "
+    "of failure (see `docs/exit-codes.md`), 130/143 interrupted.",
+)
+@click.option(
+    "-C",
+    "directory",
+    metavar="DIR",
+    default=".",
+    show_default=True,
+    help="The deployment repository, or one stack's directory inside it.",
+)
+@click.version_option(__version__, prog_name="orchestrator")
+@click.pass_context
+def orchestrator(context: click.Context, directory: str) -> None:
+    """GitOps deployments of versioned artifacts to ordinary hosts."""
+    context.obj = directory
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The command's exit code; every expected failure is rendered, none escapes as a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _on_signal)
+    try:
+        result = orchestrator.main(args=arguments, prog_name="orchestrator", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 64
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing was deployed by this command unless a line above says so", err=True)
+        code = 128 + (_signal[0] if _signal else signal.SIGINT)
+    except OrchestratorError as error:
+        render_error(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except Exception as error:
+        code = _render_defect(error)
+    return 128 + _signal[0] if _signal and code != 0 else code
+
+
+def render_error(error: OrchestratorError) -> None:
+    """What is wrong, what was seen, what to do: on standard error, one after the other."""
+    click.echo(click.style("Error: ", fg="red", bold=True) + error.brief, err=True)
+    for line in error.details:
+        click.echo(f"  {line}", err=True)
+    if error.resolution:
+        click.echo(click.style("To do: ", bold=True) + error.resolution, err=True)
+
+
+def _render_defect(error: Exception) -> int:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="orchestrator-defect-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        frames = traceback.extract_tb(error.__traceback__)
+        file.write("".join(traceback.format_list(frames)) + type(error).__name__ + "\n")
+    click.echo(
+        click.style("Defect: ", fg="red", bold=True)
+        + f"the orchestrator failed by its own fault ({type(error).__name__}); where is written in {file.name}",
+        err=True,
+    )
+    click.echo("To do: please report it with that file.", err=True)
+    return DEFECT
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """The first signal ends the run cleanly; without a run under way it ends the command at once."""
+    first = not _signal
+    _signal.append(number)
+    if running.is_set() and first:
+        cancelled.set()
+        click.echo("\nstopping; hosts finish what they have begun", err=True)
+        return
+    raise KeyboardInterrupt
+
+
+running = threading.Event()

@@ -1,0 +1,88 @@
+"""What happens right now: a live view per host on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from orchestrator.cli.tables import make_console
+from orchestrator.core.outcome import HostReport
+
+DOING = {
+    "observe": "observing",
+    "probe": "looking",
+    "stage": "staging",
+    "activate": "activating",
+    "settle": "settling",
+}
+DONE = {
+    "observe": "observed",
+    "probe": "looked at",
+    "stage": "staged",
+    "activate": "activated",
+    "settle": "settled",
+}
+SHOWN_HOSTS = 30
+
+
+class Progress:
+    """Call it with each report while the context is open.
+
+    Args:
+        hosts: who takes part.
+        quiet: print nothing for hosts that answer well (observation).
+    """
+
+    def __init__(self, hosts: Iterable[str], *, quiet: bool = False) -> None:
+        self._console = make_console(error=True)
+        self._states: dict[str, tuple[str, str, float]] = {host: ("waiting", "dim", 0.0) for host in hosts}
+        self._quiet, self._live = quiet, None
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal and self._states:
+            from rich.live import Live
+
+            self._live: Any = Live(
+                console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, report: HostReport) -> None:
+        if report.status == "started":
+            self._states[report.host] = (DOING[report.phase], "yellow", time.monotonic())
+            return
+        problem = report.result.get("problem")
+        word = DONE[report.phase] if report.status == "ok" and not problem else report.status
+        if problem and report.status == "ok":
+            word = "not healthy" if problem.get("kind") == "health" else "failed"
+        good = word == DONE[report.phase]
+        self._states[report.host] = (word, "green" if good else "red", 0.0)
+        if self._live is None and not (self._quiet and good):
+            said = "; ".join(
+                f"{one['application']}: {one['message']}" for one in report.result.get("placements") or ()
+            )
+            said = said or " ".join(str(report.result.get("msg", "")).split())
+            self._console.print(f"{report.phase:9}{report.host}: {word}{f' ({said})' if said else ''}", soft_wrap=True)
+
+    def _render(self) -> Any:
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for host, (word, style, since) in list(self._states.items())[:SHOWN_HOSTS]:
+            waited = f"{time.monotonic() - since:.0f} s" if since else ""
+            mark: Any = Spinner("dots") if since else Text("•", style=style)
+            table.add_row(mark, host, Text(word, style=style), waited)
+        if len(self._states) > SHOWN_HOSTS:
+            table.add_row("", f"… and {len(self._states) - SHOWN_HOSTS} more hosts", "", "")
+        return table

@@ -1,0 +1,105 @@
+"""`orchestrator status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orchestrator.cli.options import make_target, target_options, write_json
+
+
+@click.command("status")
+@target_options
+@click.option("--verify", is_flag=True, help="Hosts read every file of the live release again.")
+@click.option("--json", "json_path", metavar="FILE", default="", help="The table for machines; - is stdout.")
+@click.pass_obj
+def command(directory: str, **options: Any) -> int:
+    """Show desired and installed, application × host; drift and hosts that cannot be asked."""
+    from orchestrator import workflow
+    from orchestrator.cli.tables import line, make_console, print_table
+    from orchestrator.errors import OrchestratorError
+
+    target = make_target(directory, options)
+    one = target.branch or target.environment or target.ref or target.worktree
+    names = (target.environment,) if one else workflow.environments_of(target)
+    console, rows, first = make_console(), [], None
+    for name in names:
+        try:
+            chosen = target if one else make_target(directory, {**options, "environment": name})
+            rows.extend(_rows(chosen, verify=options["verify"]))
+        except OrchestratorError as error:
+            if one:
+                raise
+            first = first or error
+            line(console, f"{name}: {error.brief}", "red")
+    if options["json_path"]:
+        write_json(options["json_path"], {"format": 1, "placements": rows})
+    if options["json_path"] != "-":
+        columns = ("environment", "application", "host", "desired", "installed", "state", "why")
+        if rows:
+            print_table(console, columns, [tuple(row[column] for column in columns) for row in rows], 5)
+        else:
+            line(console, "no environment of this repository has a placement")
+    if first is not None:
+        raise first
+    return 0
+
+
+def _rows(target: Any, *, verify: bool) -> list[dict[str, str]]:
+    from orchestrator import workflow
+    from orchestrator.cli.progress import Progress
+
+    intent = workflow.read_intent(target)
+    artifacts = workflow.resolve(intent, offline=True)
+    names = {placement.host.name for placement in intent.desired.placements}
+    hosts = tuple(host for host in intent.desired.hosts if host.name in names)
+    with workflow.open_workspace(intent) as workspace, Progress(sorted(names), quiet=True) as progress:
+        observed = workflow.observe(intent, workspace, hosts, verify=verify, on_report=progress)
+    plan = workflow.compile_intent(intent, artifacts, observed)
+    rows = []
+    for step in plan.steps:
+        found = observed[step.host].placements.get((step.application, step.deployment_path))
+        state, why = _judge(step, found)
+        rows.append(
+            {
+                "environment": plan.identity.environment,
+                "application": step.application,
+                "host": step.host,
+                "desired": step.to_version,
+                "installed": "unknown" if step.from_version is None else step.from_version or "-",
+                "state": state,
+                "why": why,
+            }
+        )
+    for orphan in plan.orphans:
+        rows.append(
+            {
+                "environment": plan.identity.environment,
+                "application": orphan.application,
+                "host": orphan.host,
+                "desired": "-",
+                "installed": orphan.version or "-",
+                "state": "orphan",
+                "why": f"git no longer asks for it at {orphan.deployment_path}",
+            }
+        )
+    return rows
+
+
+def _judge(step: Any, found: Any) -> tuple[str, str]:
+    if step.action == "unknown":
+        return "unknown", step.reason
+    if found is not None and found.problems:
+        return "drift", "; ".join(found.problems)
+    if found is None or found.state == "none":
+        return "drift", "nothing is installed"
+    if found.version != step.to_version:
+        return "drift", f"git asks for {step.to_version}"
+    if step.release and found.release != step.release:
+        return "drift", "same version, other bytes"
+    if found.state != "healthy":
+        return "drift", f"the release is {found.state}, its health is not proven"
+    if found.configuration_digest != step.configuration_digest:
+        return "drift", "settings changed"
+    return "in sync", "receipt and link agree"

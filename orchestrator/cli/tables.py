@@ -1,0 +1,161 @@
+"""Tables and lines for people. Plain text where there is no terminal; nothing here decides anything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.plan import Plan, Step
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLOURS = {
+    "install": "green",
+    "reconfigure": "yellow",
+    "verify": "yellow",
+    "skip": "dim",
+    "unknown": "red",
+    "deployed": "green",
+    "unchanged": "dim",
+    "staged": "yellow",
+    "not started": "yellow",
+    "left out": "yellow",
+    "failed": "red",
+    "unproven": "red",
+    "switched back": "red",
+    "removed": "red",
+    "in sync": "green",
+    "drift": "red",
+    "behind": "yellow",
+}
+SHOWN_STEPS = 200
+
+
+def make_console(*, error: bool = False) -> Console:
+    """A console that writes plain text when nobody looks."""
+    from rich.console import Console
+
+    stream = sys.stderr if error else sys.stdout
+    terminal = stream.isatty()
+    return Console(stderr=error, highlight=False, markup=False, width=None if terminal else 200, no_color=not terminal)
+
+
+def print_table(console: Console, columns: Iterable[str], rows: Iterable[tuple[str, ...]], state: int) -> None:
+    """Rows in columns; the column `state` is coloured by its word.
+
+    On a terminal a rich table; elsewhere aligned plain text without escape codes.
+    """
+    names, lines = list(columns), list(rows)
+    if not console.is_terminal:
+        widths = [max(len(row[i]) for row in [tuple(names), *lines]) for i in range(len(names))]
+        for row in [tuple(names), *lines]:
+            console.file.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            console.file.write("\n")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in lines:
+        cells = [Text(cell) for cell in row]
+        cells[state] = Text(row[state], style=COLOURS.get(row[state], ""))
+        table.add_row(*cells)
+    console.print(table)
+
+
+def print_plan(plan: Plan, *, title: str, notes: Iterable[str] = ()) -> None:
+    """The plan as a reader wants it: artifacts, application × host, from → to, why, warnings."""
+    console = make_console()
+    line(console, title, "bold")
+    for note in notes:
+        line(console, f"note: {note}", "yellow")
+    for artifact in plan.artifacts:
+        size = "size unknown" if artifact.size_bytes is None else human_bytes(artifact.size_bytes)
+        digest = f"sha256 {artifact.sha256[:12]} ({artifact.digest_source})" if artifact.sha256 else "not resolved"
+        line(console, f"  {artifact.application} {artifact.version}: {artifact.location}, {size}, {digest}", "dim")
+    line(console, "")
+    shown = [step for step in plan.steps if step.action != "skip"] or list(plan.steps)
+    rows = [_plan_row(step) for step in shown[:SHOWN_STEPS]]
+    if rows:
+        columns = ("application", "host", "region", "action", "from", "to", "restarts", "why")
+        print_table(console, columns, rows, 3)
+    if len(shown) > SHOWN_STEPS:
+        line(console, f"… and {len(shown) - SHOWN_STEPS} more (all of them with --json)")
+    line(console, "")
+    for host in plan.maintenance:
+        line(console, f"maintenance: {host} is left out", "yellow")
+    for orphan in plan.orphans:
+        text = f"orphan: {orphan.application} {orphan.version} on {orphan.host} at {orphan.deployment_path}"
+        line(console, text + " is no longer asked for; nothing is removed", "yellow")
+    for warning in plan.warnings:
+        line(console, f"warning: {warning}", "yellow")
+    line(console, summarise(plan), "bold")
+    line(console, f"intent {plan.intent_id[:16]}  plan {plan.plan_id[:16]}", "dim")
+
+
+def summarise(plan: Plan) -> str:
+    """One sentence: how many placements change, how many hosts are unknown."""
+    changes, skips = len(plan.changes), sum(step.action == "skip" for step in plan.steps)
+    unknown = len(plan.unknown_hosts)
+    tail = f", {unknown} host{'s' if unknown != 1 else ''} unknown" if unknown else ""
+    if not changes:
+        return f"Nothing to do: {skips} placement{'s' if skips != 1 else ''} converged{tail}."
+    hosts = len({step.host for step in plan.changes})
+    return f"{changes} to change on {hosts} host{'s' if hosts != 1 else ''}, {skips} unchanged{tail}."
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """What is true now, application × host."""
+    rows = [
+        (
+            one.application,
+            one.host,
+            one.result,
+            _version(one.from_version),
+            one.to_version,
+            "unknown" if one.version is None else one.version or "nothing",
+            one.message,
+        )
+        for one in outcome.placements
+        if one.result != "unchanged" or len(outcome.placements) <= SHOWN_STEPS
+    ]
+    if rows:
+        console = make_console()
+        print_table(console, ("application", "host", "result", "from", "to", "live now", "what happened"), rows, 2)
+
+
+def line(console: Console, text: str, style: str = "") -> None:
+    """One line, styled on a terminal only."""
+    console.print(text, style=style if console.is_terminal else "", soft_wrap=True)
+
+
+def human_bytes(size: int) -> str:
+    """A size with its unit, such as `10.0 MB`."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError("the last unit returns")
+
+
+def _plan_row(step: Step) -> tuple[str, ...]:
+    return (
+        step.application,
+        step.host,
+        step.region,
+        step.action,
+        _version(step.from_version),
+        step.to_version,
+        ", ".join(step.restarts) or "-",
+        step.reason,
+    )
+
+
+def _version(version: str | None) -> str:
+    return "unknown" if version is None else version or "-"

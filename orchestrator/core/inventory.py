@@ -1,0 +1,173 @@
+"""A plan as Ansible input: an inventory and extra-vars, in plain data.
+
+Only the keys written here become connection variables; nothing from a document names a variable. Strings that
+come from documents are marked when they are written, see `orchestrator.core.unsafe_yaml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestrator.core.artifacts import ResolvedArtifact
+from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
+from orchestrator.core.plan import Plan, Step
+
+DEFAULT_PYTHON = "python3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What receipts say about who did it.
+
+    Attributes:
+        id: one per run; hosts tell by it what this run activated.
+        time: the controller's clock, ISO 8601 in UTC.
+    """
+
+    id: str
+    time: str
+    actor: str
+
+
+def render_inventory(hosts: Iterable[Host], variables: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """An inventory of these hosts: connection variables by white list, and what `variables` has for each."""
+    known = {host.name: host for host in hosts}
+    return {
+        "all": {
+            "hosts": {
+                name: {**connection_variables(host, known), **variables.get(name, {})}
+                for name, host in sorted(known.items())
+            }
+        }
+    }
+
+
+def connection_variables(host: Host, hosts: Mapping[str, Host]) -> dict[str, Any]:
+    """How Ansible reaches that host. A secret is a reference that the action looks up by itself."""
+    variables: dict[str, Any] = {
+        "ansible_connection": host.connection,
+        "ansible_host": host.address,
+        "ansible_python_interpreter": host.python or DEFAULT_PYTHON,
+        "ansible_become": host.become,
+    }
+    if host.connection == "ssh":
+        variables["ansible_port"] = host.port
+        if host.user:
+            variables["ansible_user"] = host.user
+        key = private_key_path(host.private_key)
+        if key:
+            variables["ansible_ssh_private_key_file"] = key
+        if host.proxy_jump:
+            variables["ansible_ssh_common_args"] = f"-J {jump_chain(host, hosts)}"
+    if host.become:
+        variables["ansible_become_method"] = "sudo"
+        variables["ansible_become_user"] = host.become_user or "root"
+    if host.become_password is not None:
+        secret = render_reference(host.become_password)
+        variables["release_become_password"] = secret
+        variables["placement_become_password"] = secret
+    return variables
+
+
+def private_key_path(key: Reference | str | None) -> str:
+    """The key's path on the controller; empty when it is none or lies in an environment variable."""
+    match key:
+        case Reference(source="file", name=path):
+            return path
+        case str():
+            return key
+        case _:
+            return ""
+
+
+def jump_chain(host: Host, hosts: Mapping[str, Host]) -> str:
+    """`proxy_jump` as ssh takes it, names of hosts of the environment replaced by what reaches them."""
+    return ",".join(_jump(hop, hosts) for hop in host.proxy_jump.split(","))
+
+
+def _jump(hop: str, hosts: Mapping[str, Host]) -> str:
+    target = hosts.get(hop)
+    if target is None:
+        return hop
+    user = f"{target.user}@" if target.user else ""
+    address = f"[{target.address}]" if ":" in target.address else target.address
+    return f"{user}{address}:{target.port}"
+
+
+def render_deployment(
+    plan: Plan, desired: Desired, artifacts: Mapping[str, ResolvedArtifact], run: Run
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Inventory and extra-vars of `playbooks/deploy.yml`: only hosts and placements with something to do."""
+    placements = {
+        (one.application.name, one.host.name, one.deployment_path): one for one in desired.placements
+    }
+    variables: dict[str, dict[str, Any]] = {}
+    for step in plan.changes:
+        placement = placements[(step.application, step.host, step.deployment_path)]
+        rendered = render_placement(step, placement, artifacts[step.application])
+        variables.setdefault(step.host, {"release_placements": []})["release_placements"].append(rendered)
+    hosts = [host for host in desired.hosts if host.name in variables or _is_jump(host, desired)]
+    inventory = render_inventory(hosts, variables)
+    inventory["all"]["hosts"] = {name: inventory["all"]["hosts"][name] for name in sorted(variables)}
+    extra = {
+        "release_identity": str(plan.identity),
+        "release_run": {**asdict(run), "commit": plan.commit, "plan_id": plan.plan_id},
+        "release_groups": sorted({step.group for step in plan.changes}),
+        "release_max_failures": plan.strategy.max_failures,
+        "release_rollback": plan.strategy.rollback,
+    }
+    return inventory, extra
+
+
+def _is_jump(host: Host, desired: Desired) -> bool:
+    return any(host.name in other.proxy_jump.split(",") for other in desired.hosts if other.proxy_jump)
+
+
+def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifact) -> dict[str, Any]:
+    """One element of the role `release`'s `release_placements`."""
+    wanted = placement.application.artifact
+    check = placement.healthcheck
+    return {
+        "application": step.application,
+        "version": step.to_version,
+        "deployment_path": step.deployment_path,
+        "release": step.release,
+        "action": step.action,
+        "group": step.group,
+        "configuration_digest": step.configuration_digest,
+        "keep_releases": placement.keep_releases,
+        "artifact": {
+            "location": artifact.location,
+            "delivery": artifact.delivery,
+            "sha256": artifact.sha256,
+            "size_bytes": artifact.size_bytes,
+            "packing": wanted.packing,
+            "strip_components": wanted.strip_components,
+            "filename": wanted.filename,
+            "credentials": render_credentials(artifact.credentials),
+        },
+        "healthcheck": None if check is None else {**asdict(check), "status": list(check.status)},
+    }
+
+
+def render_credentials(credentials: Credentials | None) -> dict[str, Any]:
+    """Credentials as references; a plain user name stays one."""
+    if credentials is None:
+        return {}
+    fields = {
+        "username": credentials.username,
+        "password": credentials.password,
+        "token": credentials.token,
+    }
+    return {
+        name: render_reference(value) if isinstance(value, Reference) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def render_reference(reference: Reference) -> dict[str, str]:
+    """`{"env": NAME}` or `{"file": PATH}`, as documents write it."""
+    return {reference.source: reference.name}

@@ -1,0 +1,207 @@
+"""From what hosts answered, phase by phase, to what is true now for each placement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from orchestrator.core.plan import Plan, Step
+
+Result = Literal[
+    "deployed",
+    "unchanged",
+    "staged",
+    "not started",
+    "left out",
+    "failed",
+    "unproven",
+    "switched back",
+    "removed",
+    "unknown",
+]
+Verdict = Literal["success", "partial", "failed", "unknown", "cancelled"]
+
+FINE = ("deployed", "unchanged", "left out")
+_RESULTS: Mapping[str, Result] = {
+    "unchanged": "unchanged",
+    "healthy": "deployed",
+    "active": "unproven",
+    "unproven": "unproven",
+    "switched_back": "switched back",
+    "removed": "removed",
+    "unknown": "unknown",
+    "failed": "failed",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReport:
+    """What one task on one host ended with.
+
+    Attributes:
+        phase: `stage`, `activate`, `settle`, `observe` or `probe`.
+        status: `started`, `ok`, `failed` or `unreachable`.
+        result: the task's result; `placements` as the host program writes them.
+    """
+
+    host: str
+    phase: str
+    status: Literal["started", "ok", "failed", "unreachable"]
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementOutcome:
+    """What is true now for one placement.
+
+    Attributes:
+        version: what is live as far as is known; None when nobody can say.
+        kind: the kind of problem, empty without one.
+        message: one sentence for the reader.
+    """
+
+    application: str
+    host: str
+    deployment_path: str
+    result: Result
+    changed: bool
+    from_version: str | None
+    to_version: str
+    version: str | None
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended."""
+
+    verdict: Verdict
+    placements: tuple[PlacementOutcome, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything on any host is different now."""
+        return any(one.changed for one in self.placements)
+
+
+def fold_outcome(
+    plan: Plan, reports: Iterable[HostReport], *, finished: bool, cancelled: bool
+) -> Outcome:
+    """Every step of the plan gets one outcome.
+
+    Args:
+        finished: ansible wrote its closing statistics; without them nothing is known about what was begun.
+        cancelled: by a signal.
+    """
+    by_host: dict[str, dict[str, HostReport]] = {}
+    said: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
+    for report in reports:
+        kept = by_host.setdefault(report.host, {})
+        if report.status != "started" or report.phase not in kept:
+            kept[report.phase] = report
+        for one in report.result.get("placements") or ():
+            key = (one["application"], report.host, one["deployment_path"])
+            said.setdefault(key, {})[report.phase] = one
+    outcomes = tuple(
+        _fold_step(
+            step,
+            by_host.get(step.host, {}),
+            said.get((step.application, step.host, step.deployment_path), {}),
+        )
+        for step in plan.steps
+    )
+    return Outcome(verdict=_judge(plan, outcomes, finished, cancelled), placements=outcomes)
+
+
+def _fold_step(
+    step: Step, reports: Mapping[str, HostReport], said: Mapping[str, Mapping[str, Any]]
+) -> PlacementOutcome:
+    if step.action == "skip":
+        return _outcome(step, "unchanged", step.from_version, step.reason)
+    if step.action == "unknown":
+        return _outcome(step, "left out", None, step.reason, kind="unreachable")
+    settled, activated, staged = said.get("settle"), said.get("activate"), said.get("stage")
+    if settled is not None:
+        merged = {**(activated or {}), **settled, "from": activated or {}}
+        changed = bool((activated or {}).get("changed")) or bool(settled["changed"])
+        return _from_answer(step, merged, changed)
+    if activated is not None:
+        return _from_answer(step, activated, bool(activated["changed"]))
+    if "activate" in reports or "settle" in reports:
+        report = reports.get("settle") or reports["activate"]
+        return _silence(step, report, "unknown")
+    if staged is not None and not staged.get("problem"):
+        return _outcome(step, "staged", step.from_version, "staged; what was live still is")
+    if staged is not None:
+        return _outcome(
+            step, "failed", step.from_version, str(staged["message"]), kind=str(staged["problem"]["kind"])
+        )
+    if "stage" in reports:
+        report = reports["stage"]
+        return _silence(step, report, "not started" if report.status == "started" else "failed")
+    return _outcome(step, "not started", step.from_version, "nothing was done there")
+
+
+def _from_answer(step: Step, answer: Mapping[str, Any], changed: bool) -> PlacementOutcome:
+    result = _RESULTS[answer.get("result", "unknown")]
+    version: str | None = step.to_version
+    if result == "unknown" or result == "failed":
+        version = answer.get("version")
+    elif result == "removed":
+        version = ""
+    elif result == "switched back":
+        version = str(answer.get("version", step.from_version or ""))
+    problem = answer.get("problem") or {}
+    back = result in ("switched back", "removed")
+    return _outcome(
+        step,
+        result,
+        version,
+        str(answer["message"]),
+        kind=str(problem.get("kind", "health" if back else "")),
+        changed=changed and not back,
+    )
+
+
+def _silence(step: Step, report: HostReport, result: Result) -> PlacementOutcome:
+    problem = report.result.get("problem") or {}
+    kind = problem.get("kind") or ("unreachable" if report.status == "unreachable" else "host")
+    message = problem.get("message") or report.result.get("msg") or "the run ended before it answered"
+    version = step.from_version if result in ("failed", "not started") else None
+    return _outcome(step, result, version, " ".join(str(message).split()), kind=kind)
+
+
+def _outcome(
+    step: Step, result: Result, version: str | None, message: str, *, kind: str = "", changed: bool = False
+) -> PlacementOutcome:
+    return PlacementOutcome(
+        application=step.application,
+        host=step.host,
+        deployment_path=step.deployment_path,
+        result=result,
+        changed=changed,
+        from_version=step.from_version,
+        to_version=step.to_version,
+        version=version,
+        kind=kind,
+        message=message,
+    )
+
+
+def _judge(
+    plan: Plan, outcomes: tuple[PlacementOutcome, ...], finished: bool, cancelled: bool
+) -> Verdict:
+    results = {one.result for one in outcomes}
+    if "unknown" in results:
+        return "unknown"
+    if cancelled:
+        return "cancelled"
+    if not finished and plan.changes:
+        return "unknown" if "unproven" in results else "failed"
+    bad = {one.host for one in outcomes if one.result not in FINE}
+    if not bad:
+        return "partial" if "left out" in results else "success"
+    survived = any(one.result == "deployed" for one in outcomes)
+    return "partial" if survived and len(bad) <= plan.strategy.max_failures else "failed"

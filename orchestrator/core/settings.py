@@ -1,0 +1,210 @@
+"""orchestrator.toml: which branch is which environment, where its document is, what may be used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from orchestrator import __version__
+from orchestrator.core.model import Credentials, Repository
+from orchestrator.core.plain_values import check_plain_values
+from orchestrator.core.references import check_origin, parse_credentials
+from orchestrator.core.repositories import parse_repositories
+from orchestrator.core.schema import check_schema
+from orchestrator.core.toml_text import parse_toml
+from orchestrator.core.urls import origin_of, url_problem
+from orchestrator.core.violations import Path, Report, Violations
+
+FORMAT = 1
+_ALIASES = {"production": "prod", "prod": "production"}
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentProvider:
+    """What gives the environment JSON; exactly one of `url` and `command` is set.
+
+    Attributes:
+        url: an HTTP(S) API that answers with it; the edge fills `{environment}` in.
+        command: an executable and its arguments that prints it.
+    """
+
+    url: str = ""
+    command: tuple[str, ...] = ()
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentSettings:
+    """Where one environment comes from.
+
+    Attributes:
+        branch: empty: the branch is called as the environment.
+        file: relative to orchestrator.toml; empty: the usual places.
+        provider: None: a file of the branch.
+    """
+
+    branch: str = ""
+    file: str = ""
+    provider: EnvironmentProvider | None = None
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What orchestrator.toml says; without that file, the defaults.
+
+    Attributes:
+        name: the deployment repository's; empty: not said.
+        credentials: reference (`env:NAME`, `file:/path`) → the only origin it may be sent to; None: there
+            is no such table, every reference may be used.
+        known_hosts: absolute, `~/...`, or relative to orchestrator.toml; empty: the user's own.
+    """
+
+    name: str = ""
+    environments: Mapping[str, EnvironmentSettings] = field(default_factory=_nothing)
+    repositories: Mapping[str, Repository] = field(default_factory=_nothing)
+    credentials: Mapping[str, str] | None = None
+    known_hosts: str = ""
+
+
+def parse_settings(content: bytes | None, label: str, schema: Mapping[str, Any]) -> Settings:
+    """Return the settings in `content`; None (no file) gives the defaults.
+
+    Args:
+        label: the file's name in messages.
+        schema: settings.schema.json.
+
+    Raises:
+        DocumentError: with every violation at once.
+    """
+    if content is None:
+        return Settings()
+    violations = Violations()
+    document = parse_toml(content, label, violations)
+    settings = Settings()
+    if document is not None:
+        report = Report(source=document, violations=violations)
+        version = document.value.get("format")
+        if type(version) is int and version > FORMAT:
+            message = f"this file has format {version}, version {__version__} reads format {FORMAT}"
+            report.add(("format",), f"{message}; install a newer orchestrator")
+        else:
+            check_plain_values(document.value, report)
+            settings = _parse(check_schema(document.value, schema, report), report)
+    violations.raise_if_any()
+    return settings
+
+
+def environment_for_branch(settings: Settings, branch: str) -> str | None:
+    """Return the environment that `branch` is aligned with; None when there can be none.
+
+    That is the one whose `branch` it is, else the one of the same name unless that has another branch.
+    """
+    for name, environment in settings.environments.items():
+        if environment.branch == branch:
+            return name
+    named = settings.environments.get(branch, EnvironmentSettings())
+    return branch if not named.branch and _ENVIRONMENT_NAME.fullmatch(branch) else None
+
+
+def branch_for_environment(settings: Settings, environment: str) -> str:
+    """Return the branch that `environment` is aligned with, by default the one of the same name."""
+    return settings.environments.get(environment, EnvironmentSettings()).branch or environment
+
+
+def environment_file_candidates(settings: Settings, environment: str) -> tuple[str, ...]:
+    """Return where the environment JSON may be, relative to orchestrator.toml; the first that exists is it.
+
+    A `file` in the settings is the only candidate. `production` also finds `prod-env.json`, and the other
+    way round.
+    """
+    explicit = settings.environments.get(environment, EnvironmentSettings()).file
+    if explicit:
+        return (explicit,)
+    names = environment_names(environment)
+    return tuple(f"{folder}{name}-env.json" for name in names for folder in ("", "inventories/"))
+
+
+def environment_names(environment: str) -> tuple[str, ...]:
+    """Return the names that a document may give the environment: its own, and `prod` for `production`."""
+    alias = _ALIASES.get(environment)
+    return (environment, alias) if alias else (environment,)
+
+
+def _parse(value: Mapping[str, Any], report: Report) -> Settings:
+    credentials = _parse_origins(value["credentials"], report) if "credentials" in value else None
+    environments = {
+        name: _parse_environment(raw, report, ("environments", name), credentials)
+        for name, raw in value.get("environments", {}).items()
+    }
+    owners: dict[str, str] = {}
+    for name, environment in environments.items():
+        branch = environment.branch or name
+        owner = owners.setdefault(branch, name)
+        if owner != name:
+            message = f"environment {owner} has the branch {branch} already; give each its own `branch`"
+            report.add(("environments", name, "branch"), message)
+    return Settings(
+        name=value.get("name", ""),
+        environments=MappingProxyType(environments),
+        repositories=MappingProxyType(
+            parse_repositories(value.get("repositories", {}), report, ("repositories",), credentials)
+        ),
+        credentials=credentials,
+        known_hosts=value.get("known_hosts", ""),
+    )
+
+
+def _parse_origins(value: Mapping[str, str], report: Report) -> Mapping[str, str]:
+    origins = {}
+    for reference, url in value.items():
+        problem = url_problem(url, query=False)
+        if not problem and url.count("/") > 2:
+            problem = "this has a path; write the origin only, such as https://host.example.net"
+        if problem:
+            report.add(("credentials", reference), problem)
+        else:
+            origins[reference] = origin_of(url)
+    return MappingProxyType(origins)
+
+
+def _parse_environment(
+    raw: Mapping[str, Any], report: Report, path: Path, allowed: Mapping[str, str] | None
+) -> EnvironmentSettings:
+    if "provider" in raw and "file" in raw:
+        report.add((*path, "provider"), "an environment comes from a `file` or a `provider`; remove one")
+    provider = None
+    if "provider" in raw and (*path, "provider") not in report.bad:
+        provider = _parse_provider(raw["provider"], report, (*path, "provider"), allowed)
+    return EnvironmentSettings(branch=raw.get("branch", ""), file=raw.get("file", ""), provider=provider)
+
+
+def _parse_provider(
+    raw: Mapping[str, Any], report: Report, path: Path, allowed: Mapping[str, str] | None
+) -> EnvironmentProvider | None:
+    has = {key for key in ("url", "command") if key in raw or (*path, key) in report.bad}
+    if len(has) != 1:
+        report.add(path, "a provider has exactly one of `url` and `command`")
+        return None
+    if "command" in has:
+        if "credentials" in raw:
+            report.add((*path, "credentials"), "a provider with a `command` has no credentials; remove them")
+        return EnvironmentProvider(command=tuple(raw.get("command", ())))
+    url = raw.get("url", "")
+    filled = url.replace("{environment}", "environment")
+    problem = url_problem(filled, query=True) if "url" in raw else ""
+    if problem:
+        report.add((*path, "url"), problem)
+    credentials = None
+    if "credentials" in raw:
+        credentials = parse_credentials(raw["credentials"], report, (*path, "credentials"))
+    if credentials and url and not problem:
+        check_origin(credentials, filled, allowed, report, (*path, "credentials"))
+    return EnvironmentProvider(url=url, credentials=credentials)

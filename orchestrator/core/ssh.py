@@ -1,0 +1,69 @@
+"""What ssh reads: known hosts from pinned keys, and a configuration that checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.core.inventory import private_key_path
+from orchestrator.core.model import Host
+
+
+def render_known_hosts(hosts: Iterable[Host]) -> str:
+    """One line for each pinned key, under the address and port that ssh looks it up by."""
+    return "".join(
+        f"{known_name(host)} {key}\n"
+        for host in sorted(hosts, key=lambda host: host.name)
+        for key in host.host_key
+    )
+
+
+def known_name(host: Host) -> str:
+    """The host as known_hosts names it."""
+    return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
+
+
+def render_ssh_config(hosts: Iterable[Host], *, directory: str, known_hosts: str) -> str:
+    """A configuration in which a pinned key is the only one accepted, and others need a known_hosts entry.
+
+    Args:
+        directory: where `known_hosts` of `render_known_hosts` lies, absolute.
+        known_hosts: another file of the user's, or empty.
+    """
+    lines = []
+    remote = sorted((host for host in hosts if host.connection == "ssh"), key=lambda host: host.name)
+    for host in remote:
+        if host.host_key:
+            lines += [
+                f"Match host {host.address}",
+                f"  UserKnownHostsFile {directory}/known_hosts",
+                "  GlobalKnownHostsFile /dev/null",
+            ]
+    for jump, key in sorted(_jump_keys(remote).items()):
+        lines += [f"Match host {jump}", f"  IdentityFile {_quote(key)}"]
+    others = f"~/.ssh/known_hosts {_quote(known_hosts)}" if known_hosts else "~/.ssh/known_hosts"
+    lines += [
+        "Match all",
+        f"  UserKnownHostsFile {directory}/known_hosts {others}",
+        "  StrictHostKeyChecking yes",
+        "  Include ~/.ssh/config",
+        "  Include /etc/ssh/ssh_config",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _jump_keys(hosts: list[Host]) -> dict[str, str]:
+    """Jump host → key: its own where it is a host of the environment, else that of the host behind it."""
+    by_name = {host.name: host for host in hosts}
+    found = {}
+    for host in hosts:
+        for hop in host.proxy_jump.split(",") if host.proxy_jump else ():
+            target = by_name.get(hop)
+            key = private_key_path((target or host).private_key)
+            address = target.address if target else hop.rpartition("@")[2].split(":")[0]
+            if key:
+                found[address] = key
+    return found
+
+
+def _quote(path: str) -> str:
+    return f'"{path}"'

@@ -1,0 +1,203 @@
+"""An embedded artifact server: a double of a Nexus Repository 3 raw repository with basic authentication.
+
+Written from the documented behaviour of Nexus, not from its code: exact paths below
+`/repository/<repository>/`, uploads by PUT, 401 without credentials, single ranges answered with 206 (no
+`Accept-Ranges` header is sent), several ranges with a full 200, and the search API for assets by name.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as the server saw it; header values are not kept."""
+
+    method: str
+    path: str
+    headers: tuple[str, ...]
+    status: int
+
+
+@dataclass(slots=True)
+class Log:
+    """Every request so far."""
+
+    requests: list[Request] = field(default_factory=list)
+
+
+class ArtifactServer:
+    """Serves the files below `root/<repository>/` while the context is open.
+
+    Args:
+        root: created when it is missing.
+        username: asked for, with `password`, on every path; empty: nobody is asked.
+        port: 0 takes a free one.
+    """
+
+    def __init__(
+        self, root: Path, *, username: str = "", password: str = "", address: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.log = Log()
+        expected = base64.b64encode(f"{username}:{password}".encode()).decode() if username else ""
+        self._server = ThreadingHTTPServer((address, port), self.handler(root.resolve(), expected, self.log))
+        self._server.daemon_threads = True
+        host, bound = self._server.server_address[:2]
+        self.url = f"http://{host!s}:{bound}"
+
+    def handler(self, root: Path, expected: str, log: Log) -> type[Handler]:
+        """The request handler's class; tests derive servers with faults from it."""
+        return type("BoundHandler", (Handler,), {"root": root, "expected": expected, "log": log})
+
+    def __enter__(self) -> ArtifactServer:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "Nexus-double"
+    root: Path
+    expected: str
+    log: Log
+
+    def do_GET(self) -> None:
+        """Artifacts, the search API, the status API."""
+        if not self._authenticated():
+            return
+        parts = urlsplit(self.path)
+        if parts.path == "/service/rest/v1/status":
+            self._answer(HTTPStatus.OK, b"")
+        elif parts.path == "/service/rest/v1/search/assets":
+            self._search(parse_qs(parts.query))
+        else:
+            self._send_file()
+
+    do_HEAD = do_GET
+
+    def do_PUT(self) -> None:
+        """An upload; the file is there whole or not at all."""
+        length = int(self.headers.get("Content-Length", "0"))
+        content = self.rfile.read(length)
+        if not self._authenticated():
+            return
+        target = self._target()
+        if target is None:
+            self._answer(HTTPStatus.BAD_REQUEST, b"")
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.upload")
+        temporary.write_bytes(content)
+        temporary.replace(target)
+        self._answer(HTTPStatus.CREATED, b"")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing is printed."""
+
+    def _authenticated(self) -> bool:
+        given = self.headers.get("Authorization", "").removeprefix("Basic ")
+        if not self.expected or hmac.compare_digest(given.encode(), self.expected.encode()):
+            return True
+        challenge = {"WWW-Authenticate": 'BASIC realm="Sonatype Nexus Repository Manager"'}
+        self._answer(HTTPStatus.UNAUTHORIZED, b"", challenge)
+        return False
+
+    def _target(self) -> Path | None:
+        path = unquote(urlsplit(self.path).path)
+        if not path.startswith("/repository/"):
+            return None
+        target = (self.root / path.removeprefix("/repository/")).resolve()
+        return target if target.is_relative_to(self.root) and target != self.root else None
+
+    def _send_file(self) -> None:
+        target = self._target()
+        if target is None or not target.is_file():
+            self._answer(HTTPStatus.NOT_FOUND, b"404 - Not Found: the path is not in the repository")
+            return
+        size, modified = target.stat().st_size, target.stat().st_mtime
+        tag = f'"{size:x}-{target.stat().st_mtime_ns:x}"'
+        headers = {"ETag": tag, "Last-Modified": formatdate(modified, usegmt=True)}
+        first, last = 0, size - 1
+        status = HTTPStatus.OK
+        found = _RANGE.fullmatch(self.headers.get("Range", ""))
+        if found and size and self.headers.get("If-Range", tag) == tag and any(found.groups()):
+            start, end = found.groups()
+            first = int(start) if start else max(0, size - int(end))
+            last = min(int(end), size - 1) if start and end else size - 1
+            if first > last:
+                unsatisfied = {"Content-Range": f"bytes */{size}"}
+                self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", unsatisfied)
+                return
+            status = HTTPStatus.PARTIAL_CONTENT
+            headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+        self._start(status, {**headers, "Content-Type": "application/octet-stream"}, last - first + 1)
+        if self.command == "HEAD":
+            return
+        with target.open("rb") as file:
+            file.seek(first)
+            left = last - first + 1
+            while left > 0 and (piece := file.read(min(_PIECE_BYTES, left))):
+                self.wfile.write(piece)
+                left -= len(piece)
+
+    def _search(self, query: dict[str, list[str]]) -> None:
+        repository, name = query.get("repository", [""])[0], query.get("name", [""])[0]
+        items: list[dict[str, Any]] = []
+        file = (self.root / repository / name.lstrip("/")).resolve()
+        if name.startswith("/") and file.is_relative_to(self.root) and file.is_file():
+            content = file.read_bytes()
+            items.append(
+                {
+                    "path": name,
+                    "repository": repository,
+                    "fileSize": len(content),
+                    "checksum": {
+                        "sha1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
+                        "sha256": hashlib.sha256(content).hexdigest(),
+                    },
+                }
+            )
+        body = json.dumps({"items": items, "continuationToken": None}).encode()
+        self._answer(HTTPStatus.OK, body, {"Content-Type": "application/json"})
+
+    def _answer(self, status: HTTPStatus, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self._start(status, headers or {}, len(body))
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _start(self, status: HTTPStatus, headers: dict[str, str], length: int) -> None:
+        request = Request(
+            method=self.command, path=self.path, headers=tuple(self.headers), status=int(status)
+        )
+        self.log.requests.append(request)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()

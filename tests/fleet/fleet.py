@@ -1,0 +1,262 @@
+"""A set of test hosts with a network, a client key and a life of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.fleet.host import Host, HostSpec
+from tests.fleet.image import ensure_image
+from tests.fleet.podman import LABEL, FleetError, podman, podman_json, run, run_arguments
+
+OWNER_LABEL = f"{LABEL}.owner"
+DIRECTORY_LABEL = f"{LABEL}.directory"
+HOST_LABEL = f"{LABEL}.host"
+KEPT = "kept"
+USERS = ("root", "deploy", "operator", "plain")
+_PREFIX = "orchestrator-fleet-"
+_SUBNETS = [subnet for net in range(89, 120) for subnet in IPv4Network(f"10.{net}.0.0/16").subnets(new_prefix=20)]
+_SUBNET_ATTEMPTS = 10
+_FIRST_ADDRESS = 10
+_STARTERS = 4
+
+
+@dataclass(slots=True, kw_only=True)
+class Fleet:
+    """Hosts by name. Use it as a context manager, or call `close`.
+
+    Attributes:
+        session: the value of our label on everything that belongs to this fleet.
+        directory: keys and `known_hosts`; 0700, removed with the fleet.
+        gateway: this machine's address on the hosts' network: a server bound there is reached by every host. The
+            address exists while a host runs.
+        private_key: logs in as any user on any host.
+        known_hosts: the hosts' keys, by address.
+    """
+
+    session: str
+    directory: Path
+    network: str
+    subnet: IPv4Network
+    owner: str
+    hosts: dict[str, Host] = field(default_factory=dict)
+    _addresses_used: int = 0
+
+    @classmethod
+    def create(cls, prefix: str, *, kept: bool = False) -> Self:
+        """Return a fleet without hosts; its network and keys exist.
+
+        Args:
+            prefix: the session's name; made unique unless `kept`.
+            kept: it stays when this process ends (`remove` ends it).
+
+        Raises:
+            FleetError: a kept one of that name exists, or podman failed.
+        """
+        session = prefix if kept else f"{prefix}-{secrets.token_hex(3)}"
+        if kept and _networks(session):
+            raise FleetError(f"hosts with prefix {session!r} exist; remove them with: down --prefix {session}")
+        owner = KEPT if kept else _process_identity(os.getpid())
+        directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{session}-"))
+        try:
+            _generate_key(directory / "client_key")
+            (directory / "known_hosts").touch()
+            network = f"{_PREFIX}{session}"
+            labels = {LABEL: session, OWNER_LABEL: owner, DIRECTORY_LABEL: str(directory)}
+            subnet = _create_network(network, labels)
+        except BaseException:
+            shutil.rmtree(directory)
+            raise
+        return cls(session=session, directory=directory, network=network, subnet=subnet, owner=owner)
+
+    @property
+    def gateway(self) -> str:
+        return str(self.subnet[1])
+
+    @property
+    def private_key(self) -> Path:
+        return self.directory / "client_key"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.directory / "known_hosts"
+
+    def start(self, *specs: HostSpec) -> list[Host]:
+        """Start hosts at once and return them, in order, when all are ready.
+
+        Raises:
+            FleetError: one did not start; the others stay until the fleet is closed.
+        """
+        image = ensure_image()
+        hosts = [self._register(spec) for spec in specs]
+        with ThreadPoolExecutor(max_workers=_STARTERS) as starters:
+            for _ in starters.map(lambda pair: self._boot(image, *pair), zip(specs, hosts, strict=True)):
+                pass
+        return hosts
+
+    def remove(self, *names: str) -> None:
+        """Remove these hosts, however they are."""
+        containers = [self.hosts.pop(name).container for name in names]
+        if containers:
+            podman("rm", "--force", "--ignore", "--time", "0", "--volumes", *containers)
+
+    def close(self) -> None:
+        """Remove hosts, network and keys."""
+        remove(self.session)
+        self.hosts.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _register(self, spec: HostSpec) -> Host:
+        if spec.name in self.hosts:
+            raise FleetError(f"this fleet has a host {spec.name!r} already")
+        if spec.behind is not None and spec.behind not in self.hosts:
+            raise FleetError(f"{spec.name} is behind {spec.behind!r}, which must be started before it")
+        # An address is never used again: a persistent SSH connection to its last host may still be open.
+        address = str(self.subnet[_FIRST_ADDRESS + self._addresses_used])
+        self._addresses_used += 1
+        host_key = _generate_key(self._host_key_path(spec))
+        with self.known_hosts.open("a", encoding="utf-8") as known_hosts:
+            known_hosts.write(f"{address} {host_key}\n")
+        self.hosts[spec.name] = Host(
+            name=spec.name,
+            container=f"{_PREFIX}{self.session}-{spec.name}",
+            address=address,
+            host_key=host_key,
+            private_key=self.private_key,
+            known_hosts=self.known_hosts,
+            gateway=self.gateway,
+            allowed_from=self.hosts[spec.behind].address if spec.behind is not None else None,
+        )
+        return self.hosts[spec.name]
+
+    def _boot(self, image: str, spec: HostSpec, host: Host) -> None:
+        labels = {**self._labels(), HOST_LABEL: json.dumps({"name": host.name, "address": host.address})}
+        mounts = {
+            self._host_key_path(spec): "/etc/ssh/ssh_host_ed25519_key",
+            self.private_key.with_suffix(".pub"): "/etc/ssh/fleet_authorized_keys",
+        }
+        options = run_arguments(labels=labels, tmpfs=spec.tmpfs)
+        for source, target in mounts.items():
+            options += ["--volume", f"{source}:{target}:ro"]
+        options += ["--name", host.container, "--hostname", host.name, "--network", self.network, "--ip", host.address]
+        podman("run", "--detach", *options, image)
+        host.wait_until_ready()
+        if not spec.python:
+            host.run("rm /usr/bin/python3*")
+        host.raise_barrier()
+
+    def _host_key_path(self, spec: HostSpec) -> Path:
+        return self.directory / f"{spec.name}.host_key"
+
+    def _labels(self) -> dict[str, str]:
+        return {LABEL: self.session, OWNER_LABEL: self.owner, DIRECTORY_LABEL: str(self.directory)}
+
+
+def describe(session: str) -> list[dict[str, Any]]:
+    """Return the hosts of a session as the command line lists them: plain values, by name."""
+    networks = _networks(session)
+    if not networks:
+        return []
+    directory = Path(networks[0]["labels"][DIRECTORY_LABEL])
+    hosts = []
+    for container in _containers(session):
+        host = json.loads(container["Labels"][HOST_LABEL])
+        key_type, key = (directory / f"{host['name']}.host_key.pub").read_text(encoding="utf-8").split()[:2]
+        hosts.append(
+            {
+                "name": host["name"],
+                "container": container["Names"][0],
+                "state": container["State"],
+                "address": host["address"],
+                "port": 22,
+                "users": list(USERS),
+                "host_key": f"{key_type} {key}",
+                "private_key": str(directory / "client_key"),
+                "known_hosts": str(directory / "known_hosts"),
+                "gateway": networks[0]["subnets"][0]["gateway"],
+            }
+        )
+    return sorted(hosts, key=lambda host: str(host["name"]))
+
+
+def remove(session: str) -> None:
+    """Remove what carries this session's label, and its keys; nothing else, and no error when there is nothing."""
+    containers = [container["Id"] for container in _containers(session)]
+    if containers:
+        podman("rm", "--force", "--ignore", "--time", "0", "--volumes", *containers)
+    for network in _networks(session):
+        podman("network", "rm", "--force", network["name"])
+        directory = Path(network["labels"][DIRECTORY_LABEL])
+        if directory.name.startswith(_PREFIX):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_stale() -> list[str]:
+    """Remove the fleets of processes that have died, return their sessions."""
+    stale = []
+    for network in _networks():
+        owner = network["labels"].get(OWNER_LABEL, KEPT)
+        if owner != KEPT and _process_identity(int(owner.partition("-")[0])) != owner:
+            stale.append(network["labels"][LABEL])
+            remove(stale[-1])
+    return stale
+
+
+def _containers(session: str) -> list[dict[str, Any]]:
+    found = podman_json("ps", "--all", "--filter", f"label={LABEL}={session}", "--format", "json")
+    return list(found)
+
+
+def _networks(session: str | None = None) -> list[dict[str, Any]]:
+    wanted = LABEL if session is None else f"{LABEL}={session}"
+    found = podman_json("network", "ls", "--filter", f"label={wanted}", "--format", "json")
+    return list(found)
+
+
+def _create_network(name: str, labels: dict[str, str]) -> IPv4Network:
+    """Create it on a random subnet: one that a fleet had a moment ago may still be known to SSH connections."""
+    options = ["--disable-dns"]
+    for key, value in labels.items():
+        options += ["--label", f"{key}={value}"]
+    for attempt in range(_SUBNET_ATTEMPTS):
+        subnet = random.choice(_SUBNETS)
+        try:
+            podman("network", "create", *options, "--subnet", str(subnet), name)
+        except FleetError:
+            if attempt == _SUBNET_ATTEMPTS - 1:
+                raise
+            continue
+        return subnet
+    raise AssertionError("the last attempt raises")
+
+
+def _generate_key(path: Path) -> str:
+    """Write a key pair and return the public key without its comment."""
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)])
+    return " ".join(path.with_name(f"{path.name}.pub").read_text(encoding="utf-8").split()[:2])
+
+
+def _process_identity(pid: int) -> str:
+    """Return the process id with the time of its start, so that a successor with the same id is not taken for it."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return f"{pid}-gone"
+    return f"{pid}-{status.rpartition(')')[2].split()[19]}"
