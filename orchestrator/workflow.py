@@ -105,7 +105,9 @@ def read_intent(target: Target) -> Intent:
         settings=settings,
         desired=desired,
         identity=Identity(
-            repository=settings.name or repository.name, stack=repository.stack, environment=desired.environment
+            repository=settings.name or repository.name,
+            stack=repository.stack,
+            environment=desired.environment,
         ),
         secrets=secrets,
     )
@@ -225,12 +227,11 @@ def select(intent: Intent, applications: tuple[str, ...], limits: tuple[str, ...
         UsageError: a name that the environment does not have.
     """
     names = {placement.application.name for placement in intent.desired.placements}
-    targets = {
-        name
-        for host in intent.desired.hosts
-        for name in (host.name, host.region, *host.groups)
-    }
-    for given, known, what in ((applications, names, "application"), (limits, targets, "host, group or region")):
+    targets = {name for host in intent.desired.hosts for name in (host.name, host.region, *host.groups)}
+    for given, known, what in (
+        (applications, names, "application"),
+        (limits, targets, "host, group or region"),
+    ):
         for name in given:
             if name not in known:
                 raise UsageError(

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Dry run: find what the real run would find, change nothing.")
 @click.option("--diff", is_flag=True, help="Show differences that ansible knows of.")
 @click.option("--verify", is_flag=True, help="Hosts read every file of the live release again first.")
-@click.option("--application", "-a", "applications", multiple=True, metavar="A", help="Only this application.")
+@click.option(
+    "--application", "-a", "applications", multiple=True, metavar="A", help="Only this application."
+)
 @click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
 @click.option("--forks", type=click.IntRange(1, 500), help="Hosts worked on at once.")
 @click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
-@click.option("--log", "log_path", metavar="FILE", default="", help="Ansible's own output [.git/orchestrator/logs].")
+@click.option(
+    "--log", "log_path", metavar="FILE", default="", help="Ansible's own output [.git/orchestrator/logs]."
+)
 @click.pass_obj
 def command(directory: str, **options: Any) -> int:
     """Deploy a branch to its environment: stage everywhere, activate, check health, or switch back."""
@@ -72,13 +76,19 @@ def command(directory: str, **options: Any) -> int:
                 on_report=progress,
                 **shared,
             )
-    log = _write_log(options["log_path"], intent.repository.state_directory / "logs" / f"{run.id}.log", output)
+    log = _write_log(
+        options["log_path"], intent.repository.state_directory / "logs" / f"{run.id}.log", output
+    )
     console = make_console()
     if options["json_path"] != "-":
         _show_ansible(outcome, output, log)
         if plan.changes:
             print_outcome(outcome)
-        line(console, _closing(plan, outcome, check=options["check"]) if plan.changes else summarise(plan), "bold")
+        line(
+            console,
+            _closing(plan, outcome, check=options["check"]) if plan.changes else summarise(plan),
+            "bold",
+        )
     _close(options, plan, outcome, intent, run, started)
     main.running.clear()
     error = error_for_outcome(outcome)
@@ -128,7 +138,9 @@ def _closing(plan: Plan, outcome: Outcome, *, check: bool) -> str:
         counts[one.result] = counts.get(one.result, 0) + 1
     said = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
     if check:
-        return f"Check of {plan.identity.environment}: {outcome.verdict}; would be: {said}. Nothing was changed."
+        return (
+            f"Check of {plan.identity.environment}: {outcome.verdict}; would be: {said}. Nothing was changed."
+        )
     return f"{plan.identity.environment}: {outcome.verdict}; {said}."
 
 
@@ -142,7 +154,9 @@ def _write_log(asked: str, default: Path, output: str) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(output + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"the log {path} cannot be written: {error.strerror}", resolution="see --log") from None
+        raise UsageError(
+            f"the log {path} cannot be written: {error.strerror}", resolution="see --log"
+        ) from None
     return path
 
 

@@ -60,15 +60,23 @@ def _examine(directory: str, options: dict[str, Any]) -> Iterator[Finding]:
     desired = intent.desired
     count = len(desired.placements)
     yield True, f"documents of {desired.environment} at {intent.revision.label}: {count} placements", ""
-    yield from _attempt("artifacts are in their repositories", lambda: workflow.resolve(intent, offline=False))
+    yield from _attempt(
+        "artifacts are in their repositories", lambda: workflow.resolve(intent, offline=False)
+    )
     for host in desired.hosts:
         if host.become_password is not None:
             reference = host.become_password
-            yield from _attempt(f"secret {reference}", lambda reference=reference: intent.secrets.value(reference))
+            yield from _attempt(
+                f"secret {reference}", lambda reference=reference: intent.secrets.value(reference)
+            )
     hosts = tuple(host for host in desired.hosts if not host.maintenance)
     for host in hosts:
         if host.connection == "ssh" and not host.host_key:
-            yield True, f"{host.name}: no pinned host_key; known_hosts decides (`orchestrator hosts scan`)", ""
+            yield (
+                True,
+                f"{host.name}: no pinned host_key; known_hosts decides (`orchestrator hosts scan`)",
+                "",
+            )
     try:
         with workflow.open_workspace(intent) as workspace:
             reports = workflow.probe(intent, workspace, hosts)
@@ -122,4 +130,6 @@ def _which(program: str) -> str | None:
     import sys
     from pathlib import Path
 
-    return shutil.which(program, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    return shutil.which(
+        program, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    )

@@ -23,7 +23,9 @@ def target_options(command: Command) -> Command:
     return command
 
 
-def make_target(directory: str, options: dict[str, Any], *, strict: bool = False, offline: bool = False) -> Any:
+def make_target(
+    directory: str, options: dict[str, Any], *, strict: bool = False, offline: bool = False
+) -> Any:
     """The target that these options name.
 
     Raises:

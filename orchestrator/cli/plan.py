@@ -16,7 +16,9 @@ CHANGES = 2
 @target_options
 @click.option("--offline", is_flag=True, help="Ask no remote, no repository and no host.")
 @click.option("--verify", is_flag=True, help="Hosts read every file of the live release again.")
-@click.option("--application", "-a", "applications", multiple=True, metavar="A", help="Only this application.")
+@click.option(
+    "--application", "-a", "applications", multiple=True, metavar="A", help="Only this application."
+)
 @click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
 @click.option("--json", "json_path", metavar="FILE", default="", help="The plan for machines; - is stdout.")
 @click.option("--detailed-exitcode", is_flag=True, help="0: nothing to do, 1: error, 2: changes.")

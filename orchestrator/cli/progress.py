@@ -71,7 +71,9 @@ class Progress:
                 f"{one['application']}: {one['message']}" for one in report.result.get("placements") or ()
             )
             said = said or " ".join(str(report.result.get("msg", "")).split())
-            self._console.print(f"{report.phase:9}{report.host}: {word}{f' ({said})' if said else ''}", soft_wrap=True)
+            self._console.print(
+                f"{report.phase:9}{report.host}: {word}{f' ({said})' if said else ''}", soft_wrap=True
+            )
 
     def _render(self) -> Any:
         from rich.spinner import Spinner

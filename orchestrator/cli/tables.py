@@ -40,10 +40,14 @@ def make_console(*, error: bool = False) -> Console:
 
     stream = sys.stderr if error else sys.stdout
     terminal = stream.isatty()
-    return Console(stderr=error, highlight=False, markup=False, width=None if terminal else 200, no_color=not terminal)
+    return Console(
+        stderr=error, highlight=False, markup=False, width=None if terminal else 200, no_color=not terminal
+    )
 
 
-def print_table(console: Console, columns: Iterable[str], rows: Iterable[tuple[str, ...]], state: int) -> None:
+def print_table(
+    console: Console, columns: Iterable[str], rows: Iterable[tuple[str, ...]], state: int
+) -> None:
     """Rows in columns; the column `state` is coloured by its word.
 
     On a terminal a rich table; elsewhere aligned plain text without escape codes.
@@ -52,7 +56,9 @@ def print_table(console: Console, columns: Iterable[str], rows: Iterable[tuple[s
     if not console.is_terminal:
         widths = [max(len(row[i]) for row in [tuple(names), *lines]) for i in range(len(names))]
         for row in [tuple(names), *lines]:
-            console.file.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            console.file.write(
+                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            )
             console.file.write("\n")
         return
     from rich.table import Table
@@ -76,8 +82,14 @@ def print_plan(plan: Plan, *, title: str, notes: Iterable[str] = ()) -> None:
         line(console, f"note: {note}", "yellow")
     for artifact in plan.artifacts:
         size = "size unknown" if artifact.size_bytes is None else human_bytes(artifact.size_bytes)
-        digest = f"sha256 {artifact.sha256[:12]} ({artifact.digest_source})" if artifact.sha256 else "not resolved"
-        line(console, f"  {artifact.application} {artifact.version}: {artifact.location}, {size}, {digest}", "dim")
+        digest = (
+            f"sha256 {artifact.sha256[:12]} ({artifact.digest_source})" if artifact.sha256 else "not resolved"
+        )
+        line(
+            console,
+            f"  {artifact.application} {artifact.version}: {artifact.location}, {size}, {digest}",
+            "dim",
+        )
     line(console, "")
     shown = [step for step in plan.steps if step.action != "skip"] or list(plan.steps)
     rows = [_plan_row(step) for step in shown[:SHOWN_STEPS]]
@@ -126,7 +138,9 @@ def print_outcome(outcome: Outcome) -> None:
     ]
     if rows:
         console = make_console()
-        print_table(console, ("application", "host", "result", "from", "to", "live now", "what happened"), rows, 2)
+        print_table(
+            console, ("application", "host", "result", "from", "to", "live now", "what happened"), rows, 2
+        )
 
 
 def line(console: Console, text: str, style: str = "") -> None:

@@ -197,12 +197,8 @@ def _intent_id(desired: Desired, artifacts: Mapping[str, ResolvedArtifact]) -> s
     )
 
 
-def _planned_artifact(
-    desired: Desired, artifacts: Mapping[str, ResolvedArtifact]
-) -> list[PlannedArtifact]:
-    versions = {
-        placement.application.name: placement.application.version for placement in desired.placements
-    }
+def _planned_artifact(desired: Desired, artifacts: Mapping[str, ResolvedArtifact]) -> list[PlannedArtifact]:
+    versions = {placement.application.name: placement.application.version for placement in desired.placements}
     return [
         PlannedArtifact(
             application=name,

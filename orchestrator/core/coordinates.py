@@ -43,7 +43,7 @@ def split_artifact_name(file_name: str) -> ArtifactName:
     match = _NAME_AND_VERSION.fullmatch(file_name.removesuffix(f".{extension}")) if extension else None
     if not match or not _APPLICATION.fullmatch(match[1]) or not _VERSION.fullmatch(match[2]):
         raise CoordinateError(
-            "has to be <name>-<version>.<extension>, such as \"my-website-2.0.0.zip\"; "
+            'has to be <name>-<version>.<extension>, such as "my-website-2.0.0.zip"; '
             "or use `applications` and say name, version and path there"
         )
     return ArtifactName(application=match[1], version=match[2])
@@ -70,7 +70,9 @@ def packing_of(extension: str) -> Packing:
 def version_problem(version: str) -> str:
     """Return what is wrong with a version that moves (snapshots and the like), or nothing."""
     if "SNAPSHOT" in version.upper():
-        return "SNAPSHOT versions are not implemented yet; name a release, or the timestamped version in `path`"
+        return (
+            "SNAPSHOT versions are not implemented yet; name a release, or the timestamped version in `path`"
+        )
     if version in _MOVING_VERSIONS:
         return f"{quote(version)} is not implemented yet; name the exact version"
     return ""
@@ -93,7 +95,9 @@ def exact_path(path: str, version: str) -> str:
     if "." in segments or ".." in segments:
         raise CoordinateError("has a segment . or ..; write the path without it")
     if not all(_SEGMENT.fullmatch(segment) for segment in segments):
-        raise CoordinateError("has characters that are not allowed; use letters, digits, spaces and ._+~@=,:()-")
+        raise CoordinateError(
+            "has characters that are not allowed; use letters, digits, spaces and ._+~@=,:()-"
+        )
     return filled
 
 
@@ -117,7 +121,9 @@ def maven_path(coordinates: str, version: str) -> str:
         ("packaging", packaging, _MAVEN_PACKAGING),
     ):
         if not pattern.fullmatch(part):
-            raise CoordinateError(f"the {what} is no Maven {what}; write group:artifact:version[:packaging[:classifier]]")
+            raise CoordinateError(
+                f"the {what} is no Maven {what}; write group:artifact:version[:packaging[:classifier]]"
+            )
     if len(parts) > 4 and not _MAVEN_NAME.fullmatch(classifier):
         raise CoordinateError("the classifier is no Maven classifier; use letters, digits and _.- only")
     if problem := version_problem(exact):

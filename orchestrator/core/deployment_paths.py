@@ -35,9 +35,9 @@ def deployment_path_problem(path: str) -> str:
 def filled_path_problem(path: str) -> str:
     """Return what is wrong with a path that has its placeholders filled in; empty when nothing is."""
     if not path.startswith("/"):
-        return "has to be an absolute path on the host, such as \"/srv/my-website\""
+        return 'has to be an absolute path on the host, such as "/srv/my-website"'
     if path == "/":
-        return "is the root directory; name a directory of its own, such as \"/srv/my-website\""
+        return 'is the root directory; name a directory of its own, such as "/srv/my-website"'
     if len(path) > _MAX_CHARACTERS:
         return f"is too long; {_MAX_CHARACTERS} characters at most"
     segments = path[1:].split("/")
@@ -46,13 +46,15 @@ def filled_path_problem(path: str) -> str:
     if "" in segments or "." in segments or ".." in segments:
         return "has an empty segment, . or ..; write the path without it"
     if not all(_SEGMENT.fullmatch(segment) for segment in segments):
-        return "has characters that are not allowed; use letters, digits and ._@+=,~- (no segment begins with -)"
+        return (
+            "has characters that are not allowed; use letters, digits and ._@+=,~- (no segment begins with -)"
+        )
     if any(len(segment) > _MAX_SEGMENT_CHARACTERS for segment in segments):
         return f"has a segment of more than {_MAX_SEGMENT_CHARACTERS} characters; shorten it"
     if path in _SYSTEM_DIRECTORIES:
-        return "is a directory of the system; name one of its own below, such as \"/srv/my-website\""
+        return 'is a directory of the system; name one of its own below, such as "/srv/my-website"'
     if any(path == system or path.startswith(f"{system}/") for system in _NEVER_BELOW):
-        return "lies in a directory that nothing may be deployed to; use another, such as \"/srv/my-website\""
+        return 'lies in a directory that nothing may be deployed to; use another, such as "/srv/my-website"'
     return ""
 
 

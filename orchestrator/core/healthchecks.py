@@ -42,7 +42,9 @@ class HealthcheckTemplate:
         return replace(self.check, url=url.replace("{port}", str(self.port or host.port)))
 
 
-def parse_healthcheck(value: str | Mapping[str, Any], report: Report, path: Path) -> HealthcheckTemplate | None:
+def parse_healthcheck(
+    value: str | Mapping[str, Any], report: Report, path: Path
+) -> HealthcheckTemplate | None:
     """Return the health check at `path`, a URL or an object; None when it has no usable URL."""
     raw = {"url": value} if isinstance(value, str) else value
     url_path = path if isinstance(value, str) else (*path, "url")
@@ -65,7 +67,9 @@ def parse_healthcheck(value: str | Mapping[str, Any], report: Report, path: Path
             interval_seconds=float(raw.get("interval_seconds", _INTERVAL_SECONDS)),
             timeout_seconds=float(raw.get("timeout_seconds", _TIMEOUT_SECONDS)),
             deadline_seconds=float(raw.get("deadline_seconds", _DEADLINE_SECONDS)),
-            status=(status,) if isinstance(status, int) else tuple(code for code in status if code is not None),
+            status=(status,)
+            if isinstance(status, int)
+            else tuple(code for code in status if code is not None),
             body=raw.get("body", ""),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ _RESERVED_GROUPS = frozenset({ALL, "ungrouped", "_meta", "hosts", "children", "v
 _RESERVED_HOSTS = frozenset({ALL, "ungrouped"})
 # Ansible runs what goes to a host of these names on the controller, whatever its address says.
 _IMPLICIT_LOCALHOSTS = frozenset({"localhost", "127.0.0.1"})
+_HOP = re.compile(r"(?:[^@]*@)?(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port>[0-9]+))?")
 _BUILT_IN: Mapping[str, Any] = {
     "port": 22,
     "user": "",
@@ -60,7 +62,9 @@ def parse_hosts(document: Mapping[str, Any], report: Report) -> HostTable:
         defaults={**_BUILT_IN, **_typed(document.get("defaults", {}))}, has_regions="regions" in document
     )
     if "hosts" in document and "regions" in document:
-        report.add(("hosts",), "hosts stand in `hosts` or in `regions`, not in both; move these into a region")
+        report.add(
+            ("hosts",), "hosts stand in `hosts` or in `regions`, not in both; move these into a region"
+        )
     _check_groups(document.get("defaults", {}), report, ("defaults",))
     for name, raw in document.get("hosts", {}).items():
         _parse_host(table, name, raw, "", 0, report, ("hosts", name))
@@ -69,14 +73,16 @@ def parse_hosts(document: Mapping[str, Any], report: Report) -> HostTable:
             path: Path = ("regions", region, "hosts", name)
             if name in table.hosts:
                 first = report.source.line_of(table.paths[name])
-                report.add(path, f"host {quote(name)} is here already (line {first}); a host is in one region")
+                report.add(
+                    path, f"host {quote(name)} is here already (line {first}); a host is in one region"
+                )
             else:
                 _parse_host(table, name, raw, region, value.get("order", 0), report, path)
     for region in document.get("regions", {}):
         if region in table.hosts:
             report.add(("regions", region), f"{quote(region)} is a host's name as well; rename one of them")
     _check_names(table, report)
-    _check_jumps(table, report)
+    _check_jumps(table, document, report)
     return table
 
 
@@ -96,7 +102,7 @@ def name_problem(name: str) -> str:
     if name.lower() in _IMPLICIT_LOCALHOSTS:
         return (
             f"{quote(name)} always is the controller for Ansible; give the host another name and set its "
-            "`address`, or `connection` to \"local\""
+            '`address`, or `connection` to "local"'
         )
     if name in _RESERVED_HOSTS:
         return f"{quote(name)} has a meaning of its own in Ansible; give the host another name"
@@ -149,29 +155,34 @@ def _check_names(table: HostTable, report: Report) -> None:
         report.add(table.paths[name], f"{quote(name)} is a host and a group; rename one of them")
 
 
-def _check_jumps(table: HostTable, report: Report) -> None:
-    for name, host in table.hosts.items():
-        for hop in host.proxy_jump.split(",") if host.proxy_jump else ():
-            if problem := _jump_problem(table, name, hop):
-                report.add((*table.paths[name], "proxy_jump"), problem)
+def _check_jumps(table: HostTable, document: Mapping[str, Any], report: Report) -> None:
+    chains: list[tuple[str, Path, str]] = [("", ("defaults", "proxy_jump"), table.defaults["proxy_jump"])]
+    for name, path in table.paths.items():
+        raw = document
+        for part in path:
+            raw = raw[part]
+        chains.append((name, (*path, "proxy_jump"), raw.get("proxy_jump", "")))
+    for name, path, chain in chains:
+        hops = chain.split(",") if chain else []
+        for index, hop in enumerate(hops):
+            if problem := _jump_problem(table, name, hop, hops[:index]):
+                report.add(path, problem)
 
 
-def _jump_problem(table: HostTable, name: str, hop: str) -> str:
+def _jump_problem(table: HostTable, name: str, hop: str, before: list[str]) -> str:
     if hop == name:
         return "a host cannot be reached through itself; name another host"
     through = table.hosts.get(hop)
     if through is not None:
         if through.connection == "local":
-            return f"{quote(hop)} is the controller itself (`connection` is \"local\"); name another host"
-        if through.proxy_jump:
-            return f"{quote(hop)} is reached through another host itself; name both here, separated by a comma"
+            return f'{quote(hop)} is the controller itself (`connection` is "local"); name another host'
+        if through.proxy_jump and through.proxy_jump.split(",") != before:
+            chain = quote(f"{through.proxy_jump},{hop}")
+            return f"{quote(hop)} is reached through another host itself; write {chain}"
         return ""
-    host, _, port = hop.rpartition("@")[2].partition("]") if hop.rpartition("@")[2][0] == "[" else (
-        *hop.rpartition("@")[2].partition(":")[:2],
-        hop.rpartition(":")[2] if ":" in hop else "",
-    )
-    if not is_address(host.removeprefix("[")):
+    match = _HOP.fullmatch(hop)
+    if not match or not is_address(match["ipv6"] or match["name"]):
         return f"{quote(hop)} is no host; write [user@]host[:port] or the name of a host of this environment"
-    if port.removeprefix(":") and not 1 <= int(port.removeprefix(":")) <= 65535:
+    if match["port"] and not 1 <= int(match["port"]) <= 65535:
         return f"{quote(hop)} has no valid port; use 1 to 65535"
     return ""

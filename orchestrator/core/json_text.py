@@ -72,7 +72,9 @@ def parse_json(content: bytes, label: str, violations: Violations) -> JsonText |
     except ValueError:  # Python converts no integers of more than 4,300 digits
         for token in _scan(text):
             if len(token.number) > _MAX_DIGITS:
-                violations.add_at(label, token.line, token.path, "this number is too large; use a smaller one")
+                violations.add_at(
+                    label, token.line, token.path, "this number is too large; use a smaller one"
+                )
         return None
     if duplicates:
         for token in _scan(text):

@@ -86,9 +86,7 @@ class Outcome:
         return any(one.changed for one in self.placements)
 
 
-def fold_outcome(
-    plan: Plan, reports: Iterable[HostReport], *, finished: bool, cancelled: bool
-) -> Outcome:
+def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, cancelled: bool) -> Outcome:
     """Every step of the plan gets one outcome.
 
     Args:
@@ -190,9 +188,7 @@ def _outcome(
     )
 
 
-def _judge(
-    plan: Plan, outcomes: tuple[PlacementOutcome, ...], finished: bool, cancelled: bool
-) -> Verdict:
+def _judge(plan: Plan, outcomes: tuple[PlacementOutcome, ...], finished: bool, cancelled: bool) -> Verdict:
     results = {one.result for one in outcomes}
     if "unknown" in results:
         return "unknown"

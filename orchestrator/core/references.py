@@ -21,7 +21,9 @@ def parse_reference(value: Mapping[str, Any]) -> Reference | None:
 
 def parse_credentials(value: Mapping[str, Any], report: Report, path: Path) -> Credentials | None:
     """Return the credentials at `path`, which are `username` and `password`, or a `token`."""
-    names = {name for name in ("username", "password", "token") if name in value or (*path, name) in report.bad}
+    names = {
+        name for name in ("username", "password", "token") if name in value or (*path, name) in report.bad
+    }
     if names not in ({"username", "password"}, {"token"}):
         report.add(path, "has to have both `username` and `password`, or only `token`")
         return None
@@ -58,7 +60,9 @@ def check_origin(
         if listed is None and name != "username":
             near = report.near_miss(str(reference), allowed)
             line = f"{quote(str(reference))} = {quote(origin)}"
-            message = f"[credentials] of orchestrator.toml does not list this reference{near}; add {line} there"
+            message = (
+                f"[credentials] of orchestrator.toml does not list this reference{near}; add {line} there"
+            )
             report.add((*path, name), message)
         elif listed is not None and listed != origin:
             message = f"[credentials] of orchestrator.toml allows this reference only towards {listed}"

@@ -70,7 +70,9 @@ def _refuse(validator: Validator, hint: str, instance: Any, schema: Any) -> Iter
     yield ValidationError(hint)
 
 
-def _refuse_others(validator: Validator, known: list[str], instance: Any, schema: Any) -> Iterator[ValidationError]:
+def _refuse_others(
+    validator: Validator, known: list[str], instance: Any, schema: Any
+) -> Iterator[ValidationError]:
     if isinstance(instance, str) and instance not in known:
         yield ValidationError(", ".join(known))
 

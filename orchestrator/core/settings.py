@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from orchestrator import __version__
@@ -52,10 +51,6 @@ class EnvironmentSettings:
     provider: EnvironmentProvider | None = None
 
 
-def _nothing() -> Mapping[str, Any]:
-    return MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What orchestrator.toml says; without that file, the defaults.
@@ -68,8 +63,8 @@ class Settings:
     """
 
     name: str = ""
-    environments: Mapping[str, EnvironmentSettings] = field(default_factory=_nothing)
-    repositories: Mapping[str, Repository] = field(default_factory=_nothing)
+    environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
+    repositories: Mapping[str, Repository] = field(default_factory=dict)
     credentials: Mapping[str, str] | None = None
     known_hosts: str = ""
 
@@ -98,7 +93,8 @@ def parse_settings(content: bytes | None, label: str, schema: Mapping[str, Any])
         else:
             check_plain_values(document.value, report)
             settings = _parse(check_schema(document.value, schema, report), report)
-    violations.raise_if_any()
+    if violations:
+        raise violations.error()
     return settings
 
 
@@ -153,9 +149,9 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
             report.add(("environments", name, "branch"), message)
     return Settings(
         name=value.get("name", ""),
-        environments=MappingProxyType(environments),
-        repositories=MappingProxyType(
-            parse_repositories(value.get("repositories", {}), report, ("repositories",), credentials)
+        environments=environments,
+        repositories=parse_repositories(
+            value.get("repositories", {}), report, ("repositories",), credentials
         ),
         credentials=credentials,
         known_hosts=value.get("known_hosts", ""),
@@ -172,7 +168,7 @@ def _parse_origins(value: Mapping[str, str], report: Report) -> Mapping[str, str
             report.add(("credentials", reference), problem)
         else:
             origins[reference] = origin_of(url)
-    return MappingProxyType(origins)
+    return origins
 
 
 def _parse_environment(

@@ -20,7 +20,9 @@ def url_problem(url: str, *, query: bool) -> str:
     """
     example = "write a URL such as https://host.example.net/path"
     if not _CHARACTERS.fullmatch(url):
-        return f"this is no URL (empty, or with spaces or other characters that have to be encoded); {example}"
+        return (
+            f"this is no URL (empty, or with spaces or other characters that have to be encoded); {example}"
+        )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -90,21 +90,15 @@ class Violations:
         close = get_close_matches(plain, by_plain, n=1, cutoff=0.7)
         return f" (did you mean {quote(by_plain[close[0]])}?)" if close else ""
 
-    def raise_if_any(self) -> None:
-        """Do nothing when nothing was found.
-
-        Raises:
-            DocumentError: with every violation in `details`, by file and line.
-        """
-        if not self._found:
-            return
+    def error(self) -> DocumentError:
+        """Return the error that has every violation in its `details`, by file and line."""
         found = self.sorted()
         files = ", ".join(sorted({violation.file for violation in found}))
         count = "one thing is" if len(found) == 1 else f"{len(found)} things are"
-        raise DocumentError(
+        return DocumentError(
             f"{count} wrong in {files}",
             details=tuple(str(violation) for violation in found),
-            resolution="Correct the document; nothing was touched.",
+            resolution="Correct what is listed and run the command again; nothing was touched.",
         )
 
 

@@ -63,7 +63,12 @@ class Demo:
     def git(self, *arguments: str) -> None:
         """A git command in the clone."""
         done = subprocess.run(
-            ["git", *arguments], cwd=self.clone, env=self.environment, capture_output=True, text=True, check=False
+            ["git", *arguments],
+            cwd=self.clone,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
             raise DemoError(f"git {shlex.join(arguments)} failed", details=(done.stderr.strip(),))
@@ -73,7 +78,10 @@ class Demo:
         self.say(f"$ orchestrator {shlex.join(arguments)}")
         sys.stdout.flush()
         done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments], cwd=self.clone, env=self.environment, check=False
+            [sys.executable, "-m", "orchestrator", *arguments],
+            cwd=self.clone,
+            env=self.environment,
+            check=False,
         )
         if done.returncode != expect:
             raise DemoError(f"that ended with {done.returncode}, and the demo expects {expect}")
@@ -127,9 +135,7 @@ def running_demo(directory: Path, say: Callable[[str], None]) -> Iterator[Demo]:
     from orchestrator.demo.artifact_server import ArtifactServer
 
     with ExitStack() as stack:
-        nexus = stack.enter_context(
-            ArtifactServer(directory / "nexus", username=USER, password=PASSWORD)
-        )
+        nexus = stack.enter_context(ArtifactServer(directory / "nexus", username=USER, password=PASSWORD))
         ports = {name: _start_website(stack, directory, name) for names in HOSTS.values() for name in names}
         demo = Demo(directory=directory, clone=directory / "clone", nexus_url=nexus.url, say=say)
         for version in ("1.0.0", "2.0.1"):
@@ -222,7 +228,12 @@ def _environment(
             }
         },
         "hosts": {
-            name: {"address": "127.0.0.1", "port": ports[name], "connection": "local", "python": sys.executable}
+            name: {
+                "address": "127.0.0.1",
+                "port": ports[name],
+                "connection": "local",
+                "python": sys.executable,
+            }
             for name in hosts
         },
         "applications": {

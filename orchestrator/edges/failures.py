@@ -80,9 +80,7 @@ def error_for_outcome(outcome: Outcome) -> OrchestratorError | None:
     kind = causes[0].kind if causes else ""
     return BY_KIND.get(kind, StageError)(
         f"the deployment failed on {len({one.host for one in causes})} host(s)",
-        details=tuple(
-            f"{one.application} on {one.host}: {one.result}: {one.message}" for one in causes
-        ),
+        details=tuple(f"{one.application} on {one.host}: {one.result}: {one.message}" for one in causes),
         resolution=REMEDIES.get(kind, "the hosts' own messages are above; run it again when that is mended"),
     )
 

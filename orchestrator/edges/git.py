@@ -64,7 +64,9 @@ class DeploymentRepository:
                 resolution="name the deployment repository with -C, or clone it first",
             ) from None
         except (GitPythonError, ValueError, OSError) as error:
-            raise GitError(f"git refuses {self.directory}: {error}", resolution="run `git status` there") from None
+            raise GitError(
+                f"git refuses {self.directory}: {error}", resolution="run `git status` there"
+            ) from None
         top = self._repository.working_tree_dir
         self._top = Path(top).resolve() if top else None
         git_ssh = "ssh -o BatchMode=yes -o ConnectTimeout=15"

@@ -30,7 +30,17 @@ from orchestrator.edges.secrets_server import SecretsServer
 from orchestrator.errors import AnsibleError
 
 SOCKET_VARIABLE = "ORCHESTRATOR_SECRETS_SOCKET"
-KEPT_VARIABLES = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "XDG_STATE_HOME", "TMPDIR")
+KEPT_VARIABLES = (
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "SSH_AUTH_SOCK",
+    "XDG_STATE_HOME",
+    "TMPDIR",
+)
 PHASES = {
     "Observe |": "observe",
     "Probe |": "probe",
@@ -283,7 +293,9 @@ def _keys_in_agent(hosts: tuple[Host, ...], secrets: SecretSource) -> Iterator[N
     try:
         for key in sorted(keys, key=str):
             text = secrets.value(key).rstrip("\n") + "\n"
-            added = subprocess.run(["ssh-add", "-q", "-"], input=text, text=True, capture_output=True, check=False)
+            added = subprocess.run(
+                ["ssh-add", "-q", "-"], input=text, text=True, capture_output=True, check=False
+            )
             if added.returncode != 0:
                 raise AnsibleError(
                     f"the private key in {key} cannot be used",

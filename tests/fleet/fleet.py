@@ -13,19 +13,25 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tests.fleet.host import Host, HostSpec
 from tests.fleet.image import ensure_image
-from tests.fleet.podman import LABEL, FleetError, podman, podman_json, run, run_arguments
+from tests.fleet.podman import LABEL, FleetError, podman, run, run_arguments
+from tests.fleet.sessions import (
+    DIRECTORY_LABEL,
+    HOST_LABEL,
+    KEPT,
+    OWNER_LABEL,
+    PREFIX,
+    find_networks,
+    process_identity,
+    remove,
+)
 
-OWNER_LABEL = f"{LABEL}.owner"
-DIRECTORY_LABEL = f"{LABEL}.directory"
-HOST_LABEL = f"{LABEL}.host"
-KEPT = "kept"
-USERS = ("root", "deploy", "operator", "plain")
-_PREFIX = "orchestrator-fleet-"
-_SUBNETS = [subnet for net in range(89, 120) for subnet in IPv4Network(f"10.{net}.0.0/16").subnets(new_prefix=20)]
+_SUBNETS = [
+    IPv4Network(f"10.{second}.{third}.0/20") for second in range(89, 120) for third in range(0, 256, 16)
+]
 _SUBNET_ATTEMPTS = 10
 _FIRST_ADDRESS = 10
 _STARTERS = 4
@@ -38,8 +44,8 @@ class Fleet:
     Attributes:
         session: the value of our label on everything that belongs to this fleet.
         directory: keys and `known_hosts`; 0700, removed with the fleet.
-        gateway: this machine's address on the hosts' network: a server bound there is reached by every host. The
-            address exists while a host runs.
+        gateway: this machine's address on the hosts' network, which exists while a host runs: a server bound
+            there is reached by every host.
         private_key: logs in as any user on any host.
         known_hosts: the hosts' keys, by address.
     """
@@ -64,14 +70,14 @@ class Fleet:
             FleetError: a kept one of that name exists, or podman failed.
         """
         session = prefix if kept else f"{prefix}-{secrets.token_hex(3)}"
-        if kept and _networks(session):
-            raise FleetError(f"hosts with prefix {session!r} exist; remove them with: down --prefix {session}")
-        owner = KEPT if kept else _process_identity(os.getpid())
-        directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{session}-"))
+        if kept and find_networks(session):
+            raise FleetError(f"hosts of {session!r} exist; remove them with: down --prefix {session}")
+        owner = KEPT if kept else process_identity(os.getpid())
+        directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{session}-"))
         try:
             _generate_key(directory / "client_key")
             (directory / "known_hosts").touch()
-            network = f"{_PREFIX}{session}"
+            network = f"{PREFIX}{session}"
             labels = {LABEL: session, OWNER_LABEL: owner, DIRECTORY_LABEL: str(directory)}
             subnet = _create_network(network, labels)
         except BaseException:
@@ -136,7 +142,7 @@ class Fleet:
             known_hosts.write(f"{address} {host_key}\n")
         self.hosts[spec.name] = Host(
             name=spec.name,
-            container=f"{_PREFIX}{self.session}-{spec.name}",
+            container=f"{PREFIX}{self.session}-{spec.name}",
             address=address,
             host_key=host_key,
             private_key=self.private_key,
@@ -155,7 +161,8 @@ class Fleet:
         options = run_arguments(labels=labels, tmpfs=spec.tmpfs)
         for source, target in mounts.items():
             options += ["--volume", f"{source}:{target}:ro"]
-        options += ["--name", host.container, "--hostname", host.name, "--network", self.network, "--ip", host.address]
+        options += ["--name", host.container, "--hostname", host.name]
+        options += ["--network", self.network, "--ip", host.address]
         podman("run", "--detach", *options, image)
         host.wait_until_ready()
         if not spec.python:
@@ -169,69 +176,8 @@ class Fleet:
         return {LABEL: self.session, OWNER_LABEL: self.owner, DIRECTORY_LABEL: str(self.directory)}
 
 
-def describe(session: str) -> list[dict[str, Any]]:
-    """Return the hosts of a session as the command line lists them: plain values, by name."""
-    networks = _networks(session)
-    if not networks:
-        return []
-    directory = Path(networks[0]["labels"][DIRECTORY_LABEL])
-    hosts = []
-    for container in _containers(session):
-        host = json.loads(container["Labels"][HOST_LABEL])
-        key_type, key = (directory / f"{host['name']}.host_key.pub").read_text(encoding="utf-8").split()[:2]
-        hosts.append(
-            {
-                "name": host["name"],
-                "container": container["Names"][0],
-                "state": container["State"],
-                "address": host["address"],
-                "port": 22,
-                "users": list(USERS),
-                "host_key": f"{key_type} {key}",
-                "private_key": str(directory / "client_key"),
-                "known_hosts": str(directory / "known_hosts"),
-                "gateway": networks[0]["subnets"][0]["gateway"],
-            }
-        )
-    return sorted(hosts, key=lambda host: str(host["name"]))
-
-
-def remove(session: str) -> None:
-    """Remove what carries this session's label, and its keys; nothing else, and no error when there is nothing."""
-    containers = [container["Id"] for container in _containers(session)]
-    if containers:
-        podman("rm", "--force", "--ignore", "--time", "0", "--volumes", *containers)
-    for network in _networks(session):
-        podman("network", "rm", "--force", network["name"])
-        directory = Path(network["labels"][DIRECTORY_LABEL])
-        if directory.name.startswith(_PREFIX):
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-def remove_stale() -> list[str]:
-    """Remove the fleets of processes that have died, return their sessions."""
-    stale = []
-    for network in _networks():
-        owner = network["labels"].get(OWNER_LABEL, KEPT)
-        if owner != KEPT and _process_identity(int(owner.partition("-")[0])) != owner:
-            stale.append(network["labels"][LABEL])
-            remove(stale[-1])
-    return stale
-
-
-def _containers(session: str) -> list[dict[str, Any]]:
-    found = podman_json("ps", "--all", "--filter", f"label={LABEL}={session}", "--format", "json")
-    return list(found)
-
-
-def _networks(session: str | None = None) -> list[dict[str, Any]]:
-    wanted = LABEL if session is None else f"{LABEL}={session}"
-    found = podman_json("network", "ls", "--filter", f"label={wanted}", "--format", "json")
-    return list(found)
-
-
 def _create_network(name: str, labels: dict[str, str]) -> IPv4Network:
-    """Create it on a random subnet: one that a fleet had a moment ago may still be known to SSH connections."""
+    """Create it on a random subnet: SSH connections may still know one that a fleet had a moment ago."""
     options = ["--disable-dns"]
     for key, value in labels.items():
         options += ["--label", f"{key}={value}"]
@@ -251,12 +197,3 @@ def _generate_key(path: Path) -> str:
     """Write a key pair and return the public key without its comment."""
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)])
     return " ".join(path.with_name(f"{path.name}.pub").read_text(encoding="utf-8").split()[:2])
-
-
-def _process_identity(pid: int) -> str:
-    """Return the process id with the time of its start, so that a successor with the same id is not taken for it."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return f"{pid}-gone"
-    return f"{pid}-{status.rpartition(')')[2].split()[19]}"

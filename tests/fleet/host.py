@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from tests.fleet.image import OPERATOR_PASSWORD, PYTHON
 from tests.fleet.podman import FleetError, podman, podman_command, run
@@ -36,12 +37,18 @@ class HostSpec:
     behind: str | None = None
 
 
+class HostFactory(Protocol):
+    """What the fixture `hosts` is: starts that many hosts, or those that are described, and returns them."""
+
+    def __call__(self, *wanted: int | HostSpec) -> list[Host]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """A running host, with systemd and sshd, reached at its address.
 
-    Users, all by key: `root`; `deploy` (sudo without password); `operator` (sudo with `sudo_password`); `plain` (no
-    sudo). Methods without `user` act as root through podman, so they work when SSH does not.
+    Users, all by key: `root`; `deploy` (sudo without password); `operator` (sudo with `sudo_password`);
+    `plain` (no sudo). Methods without `user` act as root through podman, so they work when SSH does not.
     """
 
     name: str
@@ -83,12 +90,12 @@ class Host:
         check: bool = False,
         timeout_seconds: float = 30,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command over SSH, through the host `via` if given; exit code 255 means that SSH itself failed."""
+        """Run a command over SSH, through the host `via` if given; exit code 255: SSH itself failed."""
         arguments = [*self.ssh_command(user=user, via=via), command]
         return _completed(arguments, stdin=stdin, check=check, timeout_seconds=timeout_seconds)
 
     def ssh_command(self, *, user: str = "deploy", via: Host | None = None) -> list[str]:
-        """Return an `ssh` command line that checks the host key and reads no configuration of this machine."""
+        """Return an `ssh` command line that checks the host key and reads no configuration here."""
         options = {
             "BatchMode": "yes",
             "ConnectTimeout": "5",
@@ -100,17 +107,18 @@ class Host:
             "UserKnownHostsFile": str(self.known_hosts),
         }
         if via is not None:
-            options["ProxyCommand"] = shlex.join([*via.ssh_command(user=user)[:-1], "-W", "%h:%p", f"{user}@{via.address}"])
+            *jump, destination = via.ssh_command(user=user)
+            options["ProxyCommand"] = shlex.join([*jump, "-W", "%h:%p", destination])
         words = ["ssh", "-F", "none", "-i", str(self.private_key), "-p", str(self.port)]
         for name, value in options.items():
             words += ["-o", f"{name}={value}"]
         return [*words, f"{user}@{self.address}"]
 
     def snapshot(self, paths: Sequence[str], *, exclude: Sequence[str] = ()) -> Snapshot:
-        """Return every path below `paths`, each with type, mode, owner, size, mtime, inode, target and SHA-256.
+        """Return every path below `paths`: type, mode, owner, size, mtime, inode, target and SHA-256.
 
-        Other file systems mounted below are not entered. `exclude` names paths (with all below them) to leave out, such
-        as `LOGIN_TRACES`.
+        Other file systems mounted below are not entered. `exclude` names paths (with all below them) to leave
+        out, such as `LOGIN_TRACES`.
         """
         stdin = json.dumps([list(paths), list(exclude)])
         return parse_snapshot(self.run([PYTHON, "-I", "-B", "-c", PROGRAM], stdin=stdin).stdout)
@@ -125,7 +133,7 @@ class Host:
         podman("stop", "--time", "10", self.container)
 
     def start(self) -> None:
-        """Boot after `kill` or `stop`; returns when the host is ready. The address stays, `/tmp` and `/run` do not."""
+        """Boot after `kill` or `stop`; returns when it is ready. Its address stays, `/tmp` and `/run` do not."""
         podman("start", self.container)
         self.wait_until_ready()
         self.raise_barrier()
@@ -162,7 +170,7 @@ class Host:
             FleetError: not in time, or systemd is degraded; with the failed units.
         """
         deadline = time.monotonic() + timeout_seconds
-        _poll(self._systemd_has_booted, deadline, f"{self.name}: systemd did not start in {timeout_seconds:g} s")
+        _poll(self._systemd_has_booted, deadline, f"{self.name}: no systemd in {timeout_seconds:g} s")
         state = self.run(["systemctl", "is-system-running", "--wait"], check=False).stdout.strip()
         if state != "running":
             failed = self.run(["systemctl", "--failed", "--no-legend"], check=False).stdout
@@ -180,7 +188,7 @@ class Host:
             return False
 
     def _iptables(self, *arguments: str) -> None:
-        """Change the host's own firewall from outside; it needs no iptables in the image, and is gone after a boot."""
+        """Change the host's firewall from outside: the image needs no iptables; a boot forgets it."""
         pid = podman("inspect", "--format", "{{.State.Pid}}", self.container).strip()
         run(["nsenter", "--target", pid, "--net", "iptables", "--wait", *arguments])
 

@@ -6,7 +6,8 @@
     python -m tests.fleet.hosts list [--prefix P] [--json]
     python -m tests.fleet.hosts down [--prefix P]        remove P's hosts, network and keys
 
-Hosts of `up` stay until `down`. Those that a test session starts go with it, or, when it was killed, with the next one.
+Hosts of `up` stay until `down`. Those that a test session starts go with it, or, when it was killed, with the
+next one.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import json
 import sys
 from collections.abc import Sequence
 
-from tests.fleet.fleet import Fleet, describe, remove, remove_stale
-from tests.fleet.host import Host, HostSpec
+from tests.fleet.fleet import Fleet
+from tests.fleet.host import Host, HostFactory, HostSpec
 from tests.fleet.image import ensure_image
 from tests.fleet.podman import FleetError, unavailable_reason
+from tests.fleet.sessions import describe, remove, remove_stale
 from tests.fleet.snapshot import LOGIN_TRACES, Entry, Snapshot, changes
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Fleet",
     "FleetError",
     "Host",
+    "HostFactory",
     "HostSpec",
     "Snapshot",
     "changes",
@@ -41,12 +44,12 @@ __all__ = [
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; 0, or 1 with one line on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fleet.hosts", description="Real test hosts in containers.")
+    parser = argparse.ArgumentParser(prog="python -m tests.fleet.hosts", description="Real test hosts.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("image", help="build or find the image, print its name")
     up = commands.add_parser("up", help="start hosts that stay until `down`")
     up.add_argument("count", type=int, nargs="?", default=0)
-    up.add_argument("--names", default="", help="comma-separated, instead of a count")
+    up.add_argument("--names", default="", help="comma-separated, instead of or besides a count")
     listing = commands.add_parser("list", help="print the hosts that `up` started")
     for command in (up, listing):
         command.add_argument("--json", action="store_true")
@@ -70,7 +73,8 @@ def _run(options: argparse.Namespace) -> None:
         case "image":
             print(ensure_image())  # noqa: T201
         case "up":
-            names = options.names.split(",") if options.names else [f"host{i + 1}" for i in range(options.count)]
+            names = [name for name in options.names.split(",") if name]
+            names += [f"host{number}" for number in range(1, options.count + 1)]
             fleet = Fleet.create(options.prefix, kept=True)
             try:
                 fleet.start(*(HostSpec(name=name) for name in names))

@@ -1,4 +1,4 @@
-"""The image of a test host: Debian with systemd and sshd, built once by debootstrap and cached outside the repository."""
+"""The image of a test host: Debian with systemd and sshd, built once and cached outside the repository."""
 
 from __future__ import annotations
 
@@ -66,8 +66,10 @@ ln "$(readlink -f /usr/bin/python3)" /usr/libexec/fleet-python
 : > /etc/machine-id
 """
 _COMMAND = 'CMD ["/lib/systemd/systemd"]'
-_LEFT_OUT = ("proc", "sys", "dev", "run", "tmp", "var/cache/apt", "var/lib/apt/lists", "usr/share/doc")
-_LEFT_OUT_TOO = ("usr/share/man", "usr/share/locale")
+_LEFT_OUT = (
+    *("proc", "sys", "dev", "run", "tmp", "var/cache/apt", "var/lib/apt/lists"),
+    *("usr/share/doc", "usr/share/man", "usr/share/locale"),
+)
 
 
 def cache_directory() -> Path:
@@ -78,14 +80,14 @@ def cache_directory() -> Path:
 
 def recipe_digest() -> str:
     """Return the name under which the image of this recipe is kept; another recipe gets another one."""
-    recipe = [SUITE, PACKAGES, OPERATOR_PASSWORD, _SETUP, _COMMAND, _LEFT_OUT, _LEFT_OUT_TOO]
+    recipe = [SUITE, PACKAGES, OPERATOR_PASSWORD, _SETUP, _COMMAND, _LEFT_OUT]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
 
 
 def ensure_image() -> str:
     """Return the image's name; it is in podman's store afterwards.
 
-    Taken, in order, from podman, from the cached tar, from debootstrap (about a minute). Only one process builds.
+    Taken, in order, from podman, the cached tar, debootstrap (about a minute). Only one process builds.
 
     Raises:
         FleetError: it could not be built, with the tool's last words.
@@ -126,7 +128,7 @@ def _locked(cache: Path) -> Iterator[Path]:
 
 def _build(archive: Path) -> None:
     if shutil.which("debootstrap", path=system_path()) is None:
-        raise FleetError("debootstrap not found, it builds the test hosts' image; apt-get install debootstrap")
+        raise FleetError("debootstrap not found, it makes the test hosts' image; apt-get install debootstrap")
     print(f"building the test hosts' image ({SUITE}, about a minute) …", file=sys.stderr)  # noqa: T201
     for stale in archive.parent.glob("building-*"):
         shutil.rmtree(stale)
@@ -135,11 +137,13 @@ def _build(archive: Path) -> None:
         # In a mount namespace of its own nothing stays mounted below `root`, whatever happens to debootstrap.
         isolated = ["env", *_proxies(), "unshare", "--mount", "--propagation", "private"]
         include = "--include=" + ",".join(PACKAGES)
-        _step([*isolated, "debootstrap", "--variant=minbase", include, SUITE, str(root), mirror()], timeout_seconds=900)
+        debootstrap = ["debootstrap", "--variant=minbase", include, SUITE, str(root), mirror()]
+        _step([*isolated, *debootstrap], timeout_seconds=900)
         _step([*isolated, "chroot", str(root), "sh", "-c", _SETUP], stdin=f"operator:{OPERATOR_PASSWORD}\n")
-        left_out = [f"--exclude=./{path}/*" for path in (*_LEFT_OUT, *_LEFT_OUT_TOO)]
+        left_out = [f"--exclude=./{path}/*" for path in _LEFT_OUT]
         partial = Path(scratch) / "image.tar"
-        _step(["tar", "--numeric-owner", "--one-file-system", *left_out, "-C", str(root), "-cf", str(partial), "."])
+        options = ["--numeric-owner", "--one-file-system", *left_out]
+        _step(["tar", *options, "-C", str(root), "-cf", str(partial), "."])
         partial.rename(archive)
 
 

@@ -1,4 +1,4 @@
-"""Podman as the test hosts need it: one way to call it, the labels of what is ours, the reason why it cannot be had."""
+"""Podman as the test hosts need it: how it is called, and the reason why it cannot be had."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 LABEL = "gitops-orchestrator.fleet"
-"""Carried, with the session as its value, by everything that we create. Nothing without it is ever removed."""
+"""On everything that we create, with the session as its value. Nothing without it is ever removed."""
 
 TOOLS: Mapping[str, str] = {
     "podman": "podman",
@@ -93,7 +93,8 @@ def run(command: Sequence[str], *, stdin: str | None = None, timeout_seconds: fl
 def run_arguments(*, labels: Mapping[str, str], tmpfs: Mapping[str, str]) -> list[str]:
     """Return the options of `podman run` under which systemd boots without `--privileged`.
 
-    Sandboxed units work with these capabilities and `/proc/sys` stays read-only. Limits may be lowered, never raised.
+    Sandboxed units work with these capabilities and `/proc/sys` stays read-only. Limits may be lowered, never
+    raised.
     """
     options = ["--systemd=always", "--cap-add", _CAPABILITIES]
     for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):

@@ -53,7 +53,7 @@ json.dump(found, sys.stdout, ensure_ascii=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One path. `kind` is `missing` when it was asked for and is not there; `sha256` is of regular files only."""
+    """One path. `kind` is `missing` when asked for and not there; `sha256` is of regular files only."""
 
     kind: str
     mode: int
@@ -76,7 +76,7 @@ def parse_snapshot(text: str) -> Snapshot:
 
 
 def changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[str]:
-    """Return one line for each path that differs, empty when nothing does: for `assert changes(a, b) == []`."""
+    """Return one line for each difference, for `assert changes(before, after) == []`."""
     lines = []
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)

@@ -135,9 +135,13 @@ def _combine(failures: list[OrchestratorError]) -> OrchestratorError:
     distinct = list({(error.brief, error.details): error for error in failures}.values())
     if len(distinct) == 1:
         return distinct[0]
-    kind = next((one for one in _SEVERITY if any(isinstance(error, one) for error in distinct)), type(distinct[0]))
+    kind = next(
+        (one for one in _SEVERITY if any(isinstance(error, one) for error in distinct)), type(distinct[0])
+    )
     return kind(
         f"{len(distinct)} artifacts cannot be had; no host was touched",
-        details=tuple(line for error in distinct for line in (error.brief, *(f"  {one}" for one in error.details))),
+        details=tuple(
+            line for error in distinct for line in (error.brief, *(f"  {one}" for one in error.details))
+        ),
         resolution="; ".join(dict.fromkeys(error.resolution for error in distinct if error.resolution)),
     )

@@ -70,7 +70,9 @@ class HttpRepository:
         """Return the content of the `.sha256` file beside it, or None."""
         try:
             answer = self._ask(
-                "GET", self.location(f"{path}.sha256"), lambda exchange: with_body(exchange, _SIDECAR_LIMIT_BYTES)
+                "GET",
+                self.location(f"{path}.sha256"),
+                lambda exchange: with_body(exchange, _SIDECAR_LIMIT_BYTES),
             )
         except OrchestratorError:
             return None

@@ -96,7 +96,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result.update(self._work(phase, placements, arguments))
         return result
 
-    def _work(self, phase: str, placements: list[dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
+    def _work(
+        self, phase: str, placements: list[dict[str, Any]], arguments: dict[str, Any]
+    ) -> dict[str, Any]:
         """One phase on the host, with an upload in between where the artifact comes from the controller."""
         for placement in placements:
             self._prepare_delivery(placement, phase)
@@ -138,9 +140,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _ask_host(
         self, phase: str, placements: list[dict[str, Any]], arguments: dict[str, Any]
     ) -> dict[str, Any]:
-        secrets = {
-            reference: fetch_secret(reference) for reference in sorted(references(placements, phase))
-        }
+        secrets = {reference: fetch_secret(reference) for reference in sorted(references(placements, phase))}
         password = reference_of(arguments["become_password"])
         if password and self._connection.become is not None:
             self._connection.become.set_option("become_pass", fetch_secret(password))
@@ -175,16 +175,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _activated_on(self, variables: dict[str, Any]) -> list[dict[str, Any]] | None:
         said = variables.get("__release_activated") or {}
-        return None if said.get("unreachable") or "problem" in said and not said["placements"] else said["placements"]
+        return (
+            None
+            if said.get("unreachable") or "problem" in said and not said["placements"]
+            else said["placements"]
+        )
 
     def _settle(
         self, placements: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         """Confirms, switches back, and lets the host fail when its own placement did."""
         verdict, name = arguments["verdict"], task_vars["inventory_hostname"]
-        tasks = {
-            (one["application"], one["deployment_path"]): one for one in verdict["hosts"].get(name, [])
-        }
+        tasks = {(one["application"], one["deployment_path"]): one for one in verdict["hosts"].get(name, [])}
         done: list[dict[str, Any]] = []
         for do in ("confirm", "rollback"):
             chosen = []
@@ -354,7 +356,9 @@ def read_answer(done: dict[str, Any], python: str, secrets: tuple[str, ...]) -> 
         said = said.replace(secret, "***") if secret else said
     tail = " ".join(said.splitlines()[-3:])[-400:]
     if done["rc"] == 127 or "not found" in tail or "No such file" in tail:
-        return silent("python", f"there is no {python} on this host", "install Python 3.9 or later, or set `python`")
+        return silent(
+            "python", f"there is no {python} on this host", "install Python 3.9 or later, or set `python`"
+        )
     if "password" in tail.lower() or "sudo" in tail.lower():
         return silent("permission", f"sudo refuses: {tail}", "check become, become_user and become_password")
     return silent("host", f"the host program ended with {done['rc']} and no answer: {tail}", "")

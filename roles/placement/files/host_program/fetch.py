@@ -27,7 +27,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         redirected = super().redirect_request(request, file, code, message, headers, new_url)
         old, new = urllib.parse.urlsplit(request.full_url), urllib.parse.urlsplit(new_url)
         if old.scheme == "https" and new.scheme != "https":
-            raise Problem("download", "the server redirects from https to " + new.scheme, "fix the repository")
+            raise Problem(
+                "download", "the server redirects from https to " + new.scheme, "fix the repository"
+            )
         if redirected is not None and (old.scheme, old.netloc) != (new.scheme, new.netloc):
             for name in list(redirected.headers):
                 if name.lower() in CREDENTIAL_HEADERS:
@@ -81,7 +83,9 @@ def _refusal(url, error):
             "check the repository's credentials and that this host's address may read it",
         )
     if error.code in (404, 410):
-        return Problem("missing", "{} is not there: {}".format(url, said), "publish it, or correct its version")
+        return Problem(
+            "missing", "{} is not there: {}".format(url, said), "publish it, or correct its version"
+        )
     return Problem("download", "{} answers {}".format(url, said), "ask whoever runs the repository")
 
 
@@ -115,7 +119,9 @@ def _compare(artifact, sha256, size_bytes):
     if sha256 == artifact["sha256"]:
         return
     expected = artifact.get("size_bytes")
-    size = "" if expected in (None, size_bytes) else " and {} bytes instead of {}".format(size_bytes, expected)
+    size = (
+        "" if expected in (None, size_bytes) else " and {} bytes instead of {}".format(size_bytes, expected)
+    )
     raise Problem(
         "checksum",
         "{} has the SHA-256 {}{}, not {} as planned".format(
@@ -178,7 +184,9 @@ def _download(artifact, header, sink):
                 reason = getattr(error, "reason", None) or error
                 raise Problem(
                     "download",
-                    "{} could not be downloaded in {} attempts: {}".format(url, ATTEMPTS, reason or type(error)),
+                    "{} could not be downloaded in {} attempts: {}".format(
+                        url, ATTEMPTS, reason or type(error)
+                    ),
                     "check that this host reaches the repository (network, proxy, certificate)",
                 ) from None
             time.sleep(0.25 * 2**attempt)

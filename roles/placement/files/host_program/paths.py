@@ -125,7 +125,9 @@ def refuse_unwritable(path, need_bytes, need_inodes):
         )
     space = os.statvfs(existing)
     if space.f_flag & os.ST_RDONLY:
-        raise Problem("permission", "the file system is read-only at {}".format(existing), "mount it read-write")
+        raise Problem(
+            "permission", "the file system is read-only at {}".format(existing), "mount it read-write"
+        )
     blocks = space.f_bfree if os.geteuid() == 0 else space.f_bavail
     if blocks * space.f_frsize < need_bytes:
         raise Problem(
@@ -137,5 +139,7 @@ def refuse_unwritable(path, need_bytes, need_inodes):
         )
     if space.f_files and space.f_favail < need_inodes:
         raise Problem(
-            "disk_full", "{} has {} inodes left, {} are needed".format(existing, space.f_favail, need_inodes), ""
+            "disk_full",
+            "{} has {} inodes left, {} are needed".format(existing, space.f_favail, need_inodes),
+            "",
         )

@@ -1,9 +1,9 @@
 """Receipts: what this host records about each placement, out of the applications' reach.
 
-    <state>/placements/<environment>--<application>--<12 hex>/
-        receipt.json     format 1, see `new_receipt`
-        trees/<dir>.json what every file of a release has to be, for `--verify`
-        lock             held (flock) while a phase works on the placement
+<state>/placements/<environment>--<application>--<12 hex>/
+    receipt.json     format 1, see `new_receipt`
+    trees/<dir>.json what every file of a release has to be, for `--verify`
+    lock             held (flock) while a phase works on the placement
 """
 
 from __future__ import annotations

@@ -215,7 +215,10 @@ def _switch_back(here, name, reason):
         if here.paths.live_directory():
             os.unlink(here.paths.current)
             receipts.sync_directory(here.paths.root)
-        return {"result": "removed", "message": reason + "; it was the first release and is not live any more"}
+        return {
+            "result": "removed",
+            "message": reason + "; it was the first release and is not live any more",
+        }
     record = here.receipt["releases"][previous]
     record["state"] = "active"
     here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True)

@@ -51,7 +51,10 @@ def find_release(receipt, paths, directory, placement):
     The live one of a converged placement is trusted without being read again: nothing is to be done to it.
     """
     for name, record in sorted(receipt["releases"].items()):
-        if record["release"] != placement["release"] or record["artifact_sha256"] != placement["artifact"]["sha256"]:
+        if (
+            record["release"] != placement["release"]
+            or record["artifact_sha256"] != placement["artifact"]["sha256"]
+        ):
             continue
         if not os.path.isdir(paths.release(name)):
             continue

@@ -1,0 +1,128 @@
+"""`<name>-env.json`: where and how the applications are deployed in one environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator import __version__
+from orchestrator.core.deployment_paths import deployment_path_problem
+from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthcheck
+from orchestrator.core.hosts import HostTable, parse_hosts
+from orchestrator.core.model import Repository, Strategy
+from orchestrator.core.repositories import parse_repositories
+from orchestrator.core.settings import Settings, environment_names
+from orchestrator.core.violations import Path, Report, quote
+
+KEEP_RELEASES = 5
+_ALL_AT_ONCE = ("100%", ["100%"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a setting stands, to point at when it turns out to be wrong."""
+
+    report: Report
+    path: Path
+
+    def add(self, message: str, *more: str | int) -> None:
+        """Remember that the setting, or something below it, is wrong."""
+        self.report.add((*self.path, *more), message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where and how one application is deployed, from the environment JSON and the manifest's target.
+
+    Attributes:
+        place: where the entry stands.
+        hosts: host names, group names or `all`; None: not said.
+        deployment_path: with placeholders; empty: missing, or wrong.
+        places: where `hosts` and `deployment_path` stand; a key is here, too, when its value is wrong.
+    """
+
+    place: Place
+    hosts: tuple[str | None, ...] | None = None
+    deployment_path: str = ""
+    healthcheck: HealthcheckTemplate | None = None
+    keep_releases: int = KEEP_RELEASES
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedEnvironment:
+    """What the environment JSON says; without one, nothing (`report` is None)."""
+
+    report: Report | None = None
+    repositories: Mapping[str, Repository] = field(default_factory=dict)
+    table: HostTable = field(default_factory=HostTable)
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    strategy: Strategy = field(default_factory=Strategy)
+
+
+def parse_environment(
+    value: Mapping[str, Any], name: str, settings: Settings, report: Report
+) -> ParsedEnvironment:
+    """Return the environment in `value`, which fits the schema as far as `report.bad` does not say otherwise.
+
+    Args:
+        name: the environment that is asked for.
+    """
+    said = value.get("environment", name)
+    if said not in environment_names(name):
+        message = (
+            f"this is the environment {quote(said)}, but {quote(name)} is asked for; correct one of them"
+        )
+        report.add(("environment",), message)
+    return ParsedEnvironment(
+        report=report,
+        repositories=parse_repositories(
+            value.get("repositories", {}), report, ("repositories",), settings.credentials
+        ),
+        table=parse_hosts(value, report),
+        entries={
+            application: _parse_entry(raw, Place(report=report, path=("applications", application)))
+            for application, raw in value.get("applications", {}).items()
+        },
+        strategy=_parse_strategy(value.get("strategy", {}), report),
+    )
+
+
+def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
+    report, path = place.report, place.path
+    deployment_path = raw.get("deployment_path", "")
+    if "deployment_path" in raw and (problem := deployment_path_problem(deployment_path)):
+        place.add(problem, "deployment_path")
+        deployment_path = ""
+    if "healthcheck" in raw and "healthcheck_url" in raw:
+        place.add("`healthcheck_url` is short for `healthcheck`; keep one of them", "healthcheck_url")
+    healthcheck = None
+    for key in ("healthcheck", "healthcheck_url"):
+        if key in raw and (*path, key) not in report.bad:
+            healthcheck = parse_healthcheck(raw[key], report, (*path, key))
+    return Entry(
+        place=place,
+        hosts=tuple(raw["hosts"]) if "hosts" in raw else None,
+        deployment_path=deployment_path,
+        healthcheck=healthcheck,
+        keep_releases=raw.get("keep_releases", KEEP_RELEASES),
+        places={
+            key: Place(report=report, path=(*path, key))
+            for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url")
+            if key in raw or (*path, key) in report.bad
+        },
+    )
+
+
+def _parse_strategy(raw: Mapping[str, Any], report: Report) -> Strategy:
+    if "batches" in raw and raw["batches"] not in _ALL_AT_ONCE:
+        message = (
+            f'is not implemented in version {__version__} yet; remove it or write "100%" (all hosts at once)'
+        )
+        report.add(("strategy", "batches"), message)
+    return Strategy(
+        max_failures=raw.get("max_failures", 0),
+        max_unreachable=raw.get("max_unreachable", 0),
+        rollback=raw.get("rollback", "batch"),
+    )

@@ -1,0 +1,179 @@
+"""Manifest and environment together: which application goes to which host, every setting resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from orchestrator.core.dependencies import waves
+from orchestrator.core.deployment_paths import ancestors, fill_path, filled_path_problem
+from orchestrator.core.environment import Entry, ParsedEnvironment
+from orchestrator.core.hosts import ALL, HostTable
+from orchestrator.core.manifest import SITE, ApplicationDraft, ParsedManifest
+from orchestrator.core.model import Application, Host, Placement, Repository
+from orchestrator.core.violations import quote
+
+
+def make_placements(
+    manifest: ParsedManifest,
+    environment: ParsedEnvironment,
+    entries: Mapping[str, Entry],
+    name: str,
+    repositories: Mapping[str, Repository],
+) -> tuple[Placement, ...]:
+    """Return every placement in order; hosts in maintenance have none.
+
+    What does not fit together becomes violations; then what is returned is of no use.
+
+    Args:
+        entries: of the applications of the manifest, as `merge_entries` returns them.
+        name: the environment's.
+    """
+    hosts = {
+        application: _resolve_hosts(entry, environment.table)
+        for application, entry in entries.items()
+        if application in manifest.applications
+    }
+    present = [application for application in manifest.applications if hosts.get(application)]
+    graph = {application: draft.depends_on for application, draft in manifest.applications.items()}
+    depths = waves(graph, present)
+    everywhere = []
+    for application in present:
+        draft, entry = manifest.applications[application], entries[application]
+        complete = draft.complete(_choose_repository(draft, repositories, manifest))
+        _check_path_is_there(draft, entry)
+        everywhere += _place(complete, entry, hosts[application], name, depths.get(application, 0))
+    _check_paths(everywhere, entries)
+    return tuple(
+        sorted(
+            (placement for placement in everywhere if not placement.host.maintenance),
+            key=lambda one: (one.host.order, one.host.region, one.wave, one.application.name, one.host.name),
+        )
+    )
+
+
+def _resolve_hosts(entry: Entry, table: HostTable) -> list[Host]:
+    """Return the hosts that an entry names, each once."""
+    if entry.hosts is None:
+        return [] if "hosts" in entry.places else list(table.hosts.values())
+    found: dict[str, Host] = {}
+    for index, name in enumerate(entry.hosts):
+        if name is None or not table.hosts:
+            continue
+        if name == ALL:
+            found.update(table.hosts)
+        elif name in table.hosts:
+            found[name] = table.hosts[name]
+        elif name in table.groups:
+            found.update((member, table.hosts[member]) for member in table.groups[name])
+        else:
+            near = entry.place.report.near_miss(name, table.names())
+            message = f"there is no host or group {quote(name)}{near}; correct it, or add it to the hosts"
+            entry.places["hosts"].add(message, index)
+    return list(found.values())
+
+
+def _choose_repository(
+    draft: ApplicationDraft, repositories: Mapping[str, Repository], manifest: ParsedManifest
+) -> str:
+    report, path = manifest.report, draft.path
+    if draft.repository:
+        if draft.repository not in repositories:
+            near = report.near_miss(draft.repository, repositories)
+            message = f"there is no repository {quote(draft.repository)}{near}"
+            remedy = (
+                "add it to `repositories` of the environment JSON or to [repositories] of orchestrator.toml"
+            )
+            report.add((*path, "artifact", "repository"), f"{message}; {remedy}")
+        return draft.repository
+    if "default" in repositories:
+        return "default"
+    if len(repositories) == 1:
+        return next(iter(repositories))
+    if repositories:
+        names = ", ".join(map(quote, sorted(repositories)))
+        message = (
+            f'its repository is one of {names}; say which in `artifact.repository`, or call one "default"'
+        )
+    else:
+        message = (
+            'no repository is known to fetch it from; add "repositories": {"default": {"type": ..., '
+            '"url": ...}} to the environment JSON, or [repositories.default] to orchestrator.toml'
+        )
+    if (*path, "artifact", "repository") not in report.bad:
+        report.add(path, message)
+    return ""
+
+
+def _check_path_is_there(draft: ApplicationDraft, entry: Entry) -> None:
+    if draft.kind == SITE and "deployment_path" not in entry.places:
+        entry.place.add('"deployment_path" is missing; add the directory on the host that it is deployed to')
+
+
+def _place(
+    application: Application, entry: Entry, hosts: Iterable[Host], environment: str, wave: int
+) -> list[Placement]:
+    placements = []
+    problems: set[str] = set()
+    for host in hosts:
+        path = entry.deployment_path
+        if "{" in path:
+            values = {"{host}": host.name, "{application}": application.name, "{environment}": environment}
+            path = fill_path(path, values)
+            if problem := filled_path_problem(path):
+                problems.add(f"on {quote(host.name)} this is {quote(path)}, which {problem}")
+        placements.append(
+            Placement(
+                application=application,
+                host=host,
+                deployment_path=path,
+                healthcheck=entry.healthcheck.fill(host) if entry.healthcheck else None,
+                keep_releases=entry.keep_releases,
+                wave=wave,
+            )
+        )
+    for problem in sorted(problems):
+        entry.places["deployment_path"].add(problem)
+    return placements
+
+
+def _check_paths(placements: Iterable[Placement], entries: Mapping[str, Entry]) -> None:
+    """Two placements on one machine have directories of their own, none inside the other's."""
+    machines: dict[tuple[str, ...], dict[str, Placement]] = {}
+    clashes: dict[tuple[str, str], list[tuple[Placement, Placement]]] = {}
+    wanted = [placement for placement in placements if placement.deployment_path]
+    for placement in wanted:
+        first = machines.setdefault(_machine(placement.host), {}).setdefault(
+            placement.deployment_path, placement
+        )
+        if first is not placement:
+            _note(clashes, first, placement)
+    for placement in wanted:
+        machine = machines[_machine(placement.host)]
+        for ancestor in ancestors(placement.deployment_path):
+            if ancestor in machine:
+                _note(clashes, machine[ancestor], placement)
+    for found in clashes.values():
+        first, second = found[0]
+        more = f" (and {len(found) - 1} more such)" if len(found) > 1 else ""
+        message = (
+            f"{_describe(second)} and {_describe(first)} share a directory or contain each other's{more}"
+        )
+        place = entries[second.application.name].places["deployment_path"]
+        place.add(f"{message}; give each a directory of its own")
+
+
+def _note(
+    clashes: dict[tuple[str, str], list[tuple[Placement, Placement]]], first: Placement, second: Placement
+) -> None:
+    key = (first.application.name, second.application.name)
+    clashes.setdefault(key, []).append((first, second))
+
+
+def _describe(placement: Placement) -> str:
+    return f"{placement.application.name} on {placement.host.name} ({placement.deployment_path})"
+
+
+def _machine(host: Host) -> tuple[str, ...]:
+    if host.connection == "local":
+        return ("local",)
+    return (host.address.lower(), str(host.port), host.proxy_jump)

@@ -1,0 +1,156 @@
+"""From what hosts answered to what is true now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.model import Strategy
+from orchestrator.core.observed import ObservedHost
+from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
+from tests.core.values import make_desired, make_host, make_observed, make_placement, make_plan
+
+
+def report(phase: str, host: str = "web1", status: Any = "ok", **result: Any) -> HostReport:
+    return HostReport(host=host, phase=phase, status=status, result=result)
+
+
+def said(phase: str, host: str = "web1", **answer: Any) -> HostReport:
+    one = {"application": "site", "deployment_path": "/srv/site", "changed": True, "message": "m", **answer}
+    return report(phase, host, placements=[one])
+
+
+def fold(*reports: HostReport, finished: bool = True, cancelled: bool = False) -> Outcome:
+    plan = make_plan(make_desired(), make_observed("web1"))
+    return fold_outcome(plan, reports, finished=finished, cancelled=cancelled)
+
+
+def test_healthy_activation_is_a_success() -> None:
+    outcome = fold(said("stage"), said("activate", result="healthy"))
+    assert (outcome.verdict, outcome.changed) == ("success", True)
+    assert (outcome.placements[0].result, outcome.placements[0].version) == ("deployed", "2.0.0")
+
+
+def test_controller_confirms_what_activation_left_open() -> None:
+    activated, settled = said("activate", result="active"), said("settle", result="healthy", changed=False)
+    outcome = fold(said("stage"), activated, settled)
+    assert (outcome.verdict, outcome.placements[0].result, outcome.changed) == ("success", "deployed", True)
+
+
+def test_activation_that_nobody_confirmed_is_unproven_and_failed() -> None:
+    outcome = fold(said("stage"), said("activate", result="active"))
+    assert (outcome.placements[0].result, outcome.verdict) == ("unproven", "failed")
+
+
+def test_settling_without_activation_counts() -> None:
+    assert fold(said("settle", result="switched_back", version="1")).placements[0].version == "1"
+
+
+def test_switched_back_names_what_is_live_and_changed_nothing() -> None:
+    problem = {"kind": "health", "message": "m", "resolution": ""}
+    outcome = fold(said("activate", result="switched_back", version="1.0.0", problem=problem))
+    one = outcome.placements[0]
+    assert (outcome.verdict, one.result, one.version, one.kind, one.changed) == (
+        "failed",
+        "switched back",
+        "1.0.0",
+        "health",
+        False,
+    )
+
+
+def test_removed_first_release_leaves_nothing_live() -> None:
+    one = fold(said("activate", result="removed")).placements[0]
+    assert (one.result, one.version, one.kind) == ("removed", "", "health")
+
+
+def test_failed_activation_does_not_say_what_is_live() -> None:
+    one = fold(said("activate", result="failed", changed=False)).placements[0]
+    assert (one.result, one.version) == ("failed", None)
+
+
+def test_answer_without_result_is_unknown() -> None:
+    assert fold(said("activate")).verdict == "unknown"
+
+
+def test_host_that_vanished_in_activation_is_unknown_and_loud() -> None:
+    outcome = fold(said("stage"), report("activate", status="unreachable", msg="gone"))
+    one = outcome.placements[0]
+    assert (outcome.verdict, one.result, one.version, one.kind) == ("unknown", "unknown", None, "unreachable")
+
+
+def test_activation_that_began_and_never_answered_is_unknown() -> None:
+    outcome = fold(said("stage"), report("activate", status="started"), finished=False)
+    assert outcome.placements[0].message == "the run ended before it answered"
+    assert outcome.verdict == "unknown"
+
+
+def test_settling_that_failed_without_answer_is_unknown() -> None:
+    outcome = fold(said("stage"), report("activate"), report("settle", status="unreachable"))
+    assert outcome.verdict == "unknown"
+
+
+def test_staged_only_leaves_what_was_live() -> None:
+    outcome = fold(said("stage"))
+    assert (outcome.verdict, outcome.placements[0].result) == ("failed", "staged")
+
+
+def test_failed_staging_has_the_hosts_kind_and_words() -> None:
+    problem = {"kind": "disk_full", "message": "no space", "resolution": ""}
+    one = fold(said("stage", problem=problem, message="no space")).placements[0]
+    assert (one.result, one.kind, one.message, one.version) == ("failed", "disk_full", "no space", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "result", "kind"),
+    [
+        (report("stage", status="started"), "not started", "host"),
+        (report("stage", status="unreachable", msg="a\nb"), "failed", "unreachable"),
+        (
+            report("stage", status="failed", problem={"kind": "python", "message": "no python"}),
+            "failed",
+            "python",
+        ),
+    ],
+)
+def test_staging_without_answer(given: HostReport, result: str, kind: str) -> None:
+    one = fold(given).placements[0]
+    assert (one.result, one.kind) == (result, kind)
+
+
+def test_late_start_does_not_hide_an_answer() -> None:
+    outcome = fold(report("stage", status="unreachable", msg="x"), report("stage", status="started"))
+    assert outcome.placements[0].kind == "unreachable"
+
+
+def test_nothing_said_is_not_started() -> None:
+    assert fold().placements[0].result == "not started"
+
+
+def test_cancelled_and_unfinished_runs_are_never_successes() -> None:
+    assert fold(said("stage"), finished=False, cancelled=True).verdict == "cancelled"
+    assert fold(said("activate", result="healthy"), finished=False).verdict == "failed"
+    assert fold(said("activate", result="active"), finished=False).verdict == "unknown"
+
+
+def test_skips_and_hosts_left_out() -> None:
+    desired = make_desired(make_placement(), make_placement(host=make_host("web2")))
+    plan = make_plan(desired, make_observed("web1"), ObservedHost.unreachable("web2", "down"))
+    outcome = fold_outcome(plan, [said("activate", result="healthy")], finished=True, cancelled=False)
+    assert [one.result for one in outcome.placements] == ["deployed", "left out"]
+    assert outcome.verdict == "partial"
+    skip = replace(plan.steps[0], action="skip", from_version="2.0.0")
+    quiet = fold_outcome(replace(plan, steps=(skip,)), [], finished=True, cancelled=False)
+    assert (quiet.verdict, quiet.changed, quiet.placements[0].result) == ("success", False, "unchanged")
+
+
+def test_failures_within_max_failures_are_partial() -> None:
+    desired = make_desired(make_placement(), make_placement(host=make_host("web2")))
+    desired = replace(desired, strategy=Strategy(max_failures=1))
+    plan = make_plan(desired, make_observed("web1"), make_observed("web2"))
+    reports = [said("activate", result="healthy"), said("activate", "web2", result="switched_back")]
+    assert fold_outcome(plan, reports, finished=True, cancelled=False).verdict == "partial"
+    strict = replace(plan, strategy=Strategy())
+    assert fold_outcome(strict, reports, finished=True, cancelled=False).verdict == "failed"

@@ -1,0 +1,166 @@
+"""Inventory, variables and ssh files from a plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from orchestrator.core.inventory import (
+    Run,
+    connection_variables,
+    jump_chain,
+    private_key_path,
+    render_credentials,
+    render_deployment,
+)
+from orchestrator.core.model import Credentials, Reference
+from orchestrator.core.ssh import render_known_hosts, render_ssh_config
+from orchestrator.core.unsafe_yaml import render_unsafe_yaml
+from tests.core.values import (
+    make_application,
+    make_artifacts,
+    make_check,
+    make_desired,
+    make_host,
+    make_observed,
+    make_placement,
+    make_plan,
+)
+
+RUN = Run(id="r1", time="2026-11-01T00:00:00+00:00", actor="ci")
+SECRET = Reference(source="env", name="PW")
+
+
+def test_only_white_listed_keys_become_connection_variables() -> None:
+    host = make_host(
+        become=True, become_user="app", become_password=SECRET, private_key="/k", python="/usr/bin/python3.11"
+    )
+    assert connection_variables(host, {}) == {
+        "ansible_connection": "ssh",
+        "ansible_host": "192.0.2.1",
+        "ansible_python_interpreter": "/usr/bin/python3.11",
+        "ansible_become": True,
+        "ansible_port": 22,
+        "ansible_user": "deploy",
+        "ansible_ssh_private_key_file": "/k",
+        "ansible_become_method": "sudo",
+        "ansible_become_user": "app",
+        "release_become_password": {"env": "PW"},
+        "placement_become_password": {"env": "PW"},
+    }
+
+
+def test_local_host_has_no_ssh_variables() -> None:
+    variables = connection_variables(make_host(connection="local", user=""), {})
+    assert set(variables) == {
+        "ansible_connection",
+        "ansible_host",
+        "ansible_python_interpreter",
+        "ansible_become",
+    }
+
+
+def test_host_without_user_leaves_it_to_ssh() -> None:
+    assert "ansible_user" not in connection_variables(make_host(user=""), {})
+
+
+def test_jump_over_a_host_of_the_environment_uses_its_address() -> None:
+    hosts = {
+        "gate": make_host("gate", address="192.0.2.9", port=2222),
+        "six": make_host("six", address="2001:db8::1", user=""),
+    }
+    host = make_host(proxy_jump="gate,six,ops@other:22")
+    assert jump_chain(host, hosts) == "deploy@192.0.2.9:2222,[2001:db8::1]:22,ops@other:22"
+    assert connection_variables(host, hosts)["ansible_ssh_common_args"].startswith("-J deploy@")
+
+
+def test_private_key_is_a_path_unless_it_lies_in_a_variable() -> None:
+    assert private_key_path(Reference(source="file", name="/k")) == "/k"
+    assert private_key_path("~/.ssh/id") == "~/.ssh/id"
+    assert private_key_path(SECRET) == ""
+    assert private_key_path(None) == ""
+
+
+def test_deployment_holds_only_hosts_with_something_to_do() -> None:
+    busy, done = make_host("busy", proxy_jump="gate"), make_host("down")
+    desired = make_desired(
+        make_placement(host=busy, healthcheck=make_check()),
+        make_placement(make_application("other"), host=busy),
+        make_placement(host=done),
+        make_placement(host=make_host("gate")),
+    )
+    unreachable = make_observed("down")
+    plan = make_plan(desired, unreachable)
+    inventory, extra = render_deployment(plan, desired, make_artifacts(desired), RUN)
+    assert sorted(inventory["all"]["hosts"]) == ["busy", "down", "gate"]
+    placements = inventory["all"]["hosts"]["busy"]["release_placements"]
+    assert [one["application"] for one in placements] == ["other", "site"]
+    assert placements[1]["healthcheck"]["status"] == [200]
+    assert placements[0]["healthcheck"] is None
+    assert extra["release_run"]["plan_id"] == plan.plan_id
+    assert extra["release_groups"] == [0]
+
+
+def test_credentials_are_rendered_as_references() -> None:
+    assert render_credentials(None) == {}
+    given = Credentials(username="ci", password=SECRET)
+    assert render_credentials(given) == {"username": "ci", "password": {"env": "PW"}}
+
+
+class Loader(yaml.SafeLoader):
+    """Reads `!unsafe` as a marked string."""
+
+
+Loader.add_constructor("!unsafe", lambda loader, node: ("unsafe", node.value))
+
+
+def marked(value: Any) -> Any:
+    if isinstance(value, str):
+        return ("unsafe", value)
+    if isinstance(value, dict):
+        return {key: marked(entry) for key, entry in value.items()}
+    return [marked(entry) for entry in value] if isinstance(value, list) else value
+
+
+def test_every_string_is_marked_unsafe_and_survives_the_round_trip() -> None:
+    value = {
+        "a": "{{ lookup('pipe', 'id') }}",
+        "b": ["x: y", "- z", "", "yes", "\u2028 \U0001f600 é", 'quote " \\ back', "#c", "a\n b"],
+        "c": {"d": 1, "e": None, "f": True, "g": 1.5},
+    }
+    assert yaml.load(render_unsafe_yaml(value), Loader=Loader) == marked(value)
+
+
+def test_tuples_are_lists() -> None:
+    assert yaml.load(render_unsafe_yaml(("a",)), Loader=Loader) == [("unsafe", "a")]
+
+
+def test_pinned_key_is_the_only_one_accepted_for_its_host() -> None:
+    hosts = (
+        make_host("b", host_key=("ssh-ed25519 AAAA",), port=2222),
+        make_host("a", address="192.0.2.2"),
+        make_host("l", connection="local"),
+    )
+    assert render_known_hosts(hosts) == "[192.0.2.1]:2222 ssh-ed25519 AAAA\n"
+    config = render_ssh_config(hosts, directory="/d", known_hosts="/etc/known")
+    pinned, _, others = config.partition("Match all")
+    assert (
+        "Match host 192.0.2.1\n  UserKnownHostsFile /d/known_hosts\n  GlobalKnownHostsFile /dev/null"
+        in pinned
+    )
+    assert "192.0.2.2" not in pinned
+    assert 'UserKnownHostsFile /d/known_hosts ~/.ssh/known_hosts "/etc/known"' in others
+    assert "StrictHostKeyChecking yes" in others
+
+
+def test_jump_host_gets_a_key() -> None:
+    hosts = (
+        make_host("gate", address="192.0.2.9", private_key="/gate"),
+        make_host("in", proxy_jump="gate,ops@hop:22", private_key="/in"),
+        make_host("other", proxy_jump="bare"),
+    )
+    config = render_ssh_config(hosts, directory="/d", known_hosts="")
+    assert 'Match host 192.0.2.9\n  IdentityFile "/gate"' in config
+    assert 'Match host hop\n  IdentityFile "/in"' in config
+    assert "Match host bare" not in config

@@ -1,0 +1,340 @@
+"""The host program, run as itself: real archives, real servers, a state directory of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from host_program import releases
+from host_program.main import answer
+
+from orchestrator.demo.artifact_server import ArtifactServer
+
+IDENTITY = "shop-deploy/dev"
+
+
+class Host:
+    """One host's directories, and a way to run phases there."""
+
+    def __init__(self, directory: Path, server: ArtifactServer) -> None:
+        self.path = directory / "srv" / "site"
+        self.server, self.store, self.runs = server, directory / "store", 0
+
+    def publish(self, name: str, content: bytes) -> dict[str, Any]:
+        (self.store / "raw").mkdir(parents=True, exist_ok=True)
+        (self.store / "raw" / name).write_bytes(content)
+        return {
+            "location": f"{self.server.url}/repository/raw/{name}",
+            "delivery": "host",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "size_bytes": len(content),
+            "packing": "zip" if name.endswith(".zip") else "tar" if ".tar" in name else "file",
+            "strip_components": 0,
+            "filename": name,
+            "credentials": {"username": "ci", "password": {"secret": "env:PASSWORD"}},
+        }
+
+    def placement(self, version: str, artifact: dict[str, Any], **settings: Any) -> dict[str, Any]:
+        return {
+            "application": "site",
+            "version": version,
+            "deployment_path": str(self.path),
+            "release": f"{version}-{artifact['sha256'][:12]}",
+            "configuration_digest": "c1",
+            "keep_releases": 5,
+            "healthcheck": None,
+            "action": "install",
+            "artifact": artifact,
+            **settings,
+        }
+
+    def phase(self, phase: str, placement: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
+        request = {
+            "phase": phase,
+            "check": check,
+            "identity": IDENTITY,
+            "run": {
+                "id": f"run-{self.runs}",
+                "time": "2026-11-01T00:00:00+00:00",
+                "commit": "c",
+                "plan_id": "p",
+                "actor": "a",
+            },
+            "placements": [json.loads(json.dumps(placement))],
+            "secrets": {"env:PASSWORD": "secret"},
+        }
+        found: dict[str, Any] = answer(request)["placements"][0]
+        return found
+
+    def deploy(self, placement: dict[str, Any]) -> dict[str, Any]:
+        self.runs += 1
+        staged = self.phase("stage", placement)
+        return staged if staged.get("problem") else self.phase("activate", placement)
+
+    def observe(self, *, verify: bool = False) -> list[dict[str, Any]]:
+        request = {"phase": "observe", "identity": IDENTITY, "verify": verify, "placements": []}
+        found: list[dict[str, Any]] = answer(request)["observed"]
+        return found
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    import host_program.receipts
+
+    state = str(tmp_path / "state")
+    monkeypatch.setattr(host_program.receipts, "state_root", lambda: state)
+    with ArtifactServer(tmp_path / "store", username="ci", password="secret") as server:
+        yield Host(tmp_path, server)
+
+
+def make_zip(files: dict[str, str], change: Callable[[zipfile.ZipInfo], None] = lambda info: None) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            change(info)
+            archive.writestr(info, text)
+    return content.getvalue()
+
+
+def make_tar(*members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz") -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode=mode) as archive:  # type: ignore[call-overload]
+        for info, data in members:
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return content.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", mode: int = 0o644) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, target, mode
+    return info
+
+
+def test_first_deployment_makes_current_point_to_a_complete_release(host: Host) -> None:
+    artifact = host.publish("site-1.zip", make_zip({"index.html": "one", "a/b.txt": "x"}))
+    assert host.deploy(host.placement("1", artifact))["result"] == "healthy"
+    assert (host.path / "current" / "index.html").read_text() == "one"
+    assert (host.path / "current" / "a" / "b.txt").read_text() == "x"
+    assert host.observe()[0]["state"] == "healthy"
+    assert not (host.path / ".orchestrator-staging").exists()
+
+
+def test_second_deployment_of_the_same_release_changes_nothing(host: Host) -> None:
+    placement = host.placement("1", host.publish("site-1.zip", make_zip({"index.html": "one"})))
+    host.deploy(placement)
+    before = [
+        (path, path.lstat().st_mtime_ns, path.lstat().st_ino) for path in sorted(host.path.parent.rglob("*"))
+    ]
+    assert host.deploy(placement)["result"] == "unchanged"
+    after = [
+        (path, path.lstat().st_mtime_ns, path.lstat().st_ino) for path in sorted(host.path.parent.rglob("*"))
+    ]
+    assert after == before
+
+
+def test_unhealthy_release_is_switched_back_and_marked_bad(host: Host) -> None:
+    host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
+    check = {
+        "url": f"{host.server.url}/nothing",
+        "origin": "host",
+        "retries": 0,
+        "interval_seconds": 0.1,
+        "timeout_seconds": 2,
+        "deadline_seconds": 2,
+        "status": [200],
+        "body": "",
+    }
+    artifact = host.publish("site-2.zip", make_zip({"i": "2"}))
+    found = host.deploy(host.placement("2", artifact, healthcheck=check))
+    # The old release is asked by the same check, which fails for it too: nobody can say that it is healthy.
+    assert found["result"] == "unknown"
+    assert (host.path / "current" / "i").read_text() == "1"
+
+
+def test_first_release_that_is_unhealthy_leaves_no_current(host: Host) -> None:
+    check = {
+        "url": f"{host.server.url}/nothing",
+        "origin": "host",
+        "retries": 0,
+        "interval_seconds": 0.1,
+        "timeout_seconds": 2,
+        "deadline_seconds": 2,
+        "status": [],
+        "body": "",
+    }
+    artifact = host.publish("site-1.zip", make_zip({"i": "1"}))
+    found = host.deploy(host.placement("1", artifact, healthcheck=check))
+    assert found["result"] == "removed"
+    assert not os.path.lexists(host.path / "current")
+
+
+def test_controller_says_unhealthy_and_the_old_release_is_live_again(host: Host) -> None:
+    host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
+    check = {"url": "http://example.net/", "origin": "once"}
+    placement = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})), healthcheck=check)
+    assert host.deploy(placement)["result"] == "active"
+    found = host.phase("confirm", {**placement, "healthy": False, "message": "answered 500"})
+    assert found["result"] == "switched_back"
+    assert (host.path / "current" / "i").read_text() == "1"
+    assert host.observe()[0]["version"] == "1"
+
+
+def test_rollback_undoes_only_what_this_run_did(host: Host) -> None:
+    host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
+    placement = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})))
+    host.deploy(placement)
+    assert host.phase("rollback", placement)["result"] == "switched_back"
+    assert (host.path / "current" / "i").read_text() == "1"
+    assert host.phase("rollback", placement)["result"] == "unchanged"
+    assert (host.path / "current" / "i").read_text() == "1"
+
+
+def test_wrong_bytes_are_refused_and_leave_nothing(host: Host) -> None:
+    artifact = host.publish("site-1.zip", make_zip({"i": "1"}))
+    artifact["sha256"] = "0" * 64
+    found = host.deploy(host.placement("1", artifact))
+    assert found["problem"]["kind"] == "checksum"
+    assert not (host.path / "releases").exists()
+
+
+def test_missing_artifact_and_wrong_password_have_their_own_kinds(host: Host) -> None:
+    artifact = host.publish("site-1.zip", make_zip({"i": "1"}))
+    gone = {**artifact, "location": artifact["location"] + ".gone"}
+    assert host.deploy(host.placement("1", gone))["problem"]["kind"] == "missing"
+    refused = {**artifact, "credentials": {"username": "nobody", "password": {"secret": "env:PASSWORD"}}}
+    assert host.deploy(host.placement("1", refused))["problem"]["kind"] == "credentials"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        make_tar((member("../escape"), b"x")),
+        make_tar((member("/etc/escape"), b"x")),
+        make_tar((member("dev", tarfile.CHRTYPE), b"")),
+        make_tar((member("fifo", tarfile.FIFOTYPE), b"")),
+        make_tar((member("l", tarfile.SYMTYPE, "../../outside"), b"")),
+        make_tar((member("l", tarfile.SYMTYPE, "/etc"), b"")),
+        make_tar((member("d", tarfile.SYMTYPE, "."), b""), (member("e", tarfile.SYMTYPE, "d/../.."), b"")),
+        make_tar((member("l", tarfile.SYMTYPE, "x"), b""), (member("l/f"), b"x")),
+        make_tar((member("h", tarfile.LNKTYPE, "/etc/passwd"), b"")),
+        make_tar((member("twice"), b"1"), (member("twice"), b"2")),
+        b"no archive at all",
+        make_tar((member("f"), b"x" * 100000))[:-60],
+    ],
+)
+def test_hostile_archive_is_refused_and_nothing_is_written_outside(
+    host: Host, content: bytes, tmp_path: Path
+) -> None:
+    found = host.deploy(host.placement("1", host.publish("site.tar.gz", content)))
+    assert found["problem"]["kind"] == "archive"
+    assert not os.path.lexists(host.path / "current")
+    assert not (host.path / "releases").exists()
+    assert not list(tmp_path.rglob("escape"))
+
+
+def test_setuid_and_write_bits_of_the_archive_are_dropped(host: Host) -> None:
+    content = make_tar((member("bin/tool", mode=0o6777), b"#!"))
+    host.deploy(host.placement("1", host.publish("site.tar.gz", content)))
+    assert stat.S_IMODE((host.path / "current" / "bin" / "tool").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2", "w"])
+def test_every_tar_is_unpacked(host: Host, mode: str) -> None:
+    name = {"w:gz": "s.tar.gz", "w:xz": "s.tar.xz", "w:bz2": "s.tar.bz2", "w": "s.tar"}[mode]
+    link = (member("d/l", tarfile.SYMTYPE, "f"), b"")
+    content = make_tar((member("d/f"), b"data"), link, mode=mode)
+    assert host.deploy(host.placement("1", host.publish(name, content)))["result"] == "healthy"
+    assert (host.path / "current" / "d" / "l").read_bytes() == b"data"
+
+
+def test_check_mode_predicts_and_writes_nothing(host: Host, tmp_path: Path) -> None:
+    placement = host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"})))
+    assert host.phase("stage", placement, check=True)["changed"] is True
+    assert host.phase("activate", placement, check=True)["result"] == "healthy"
+    assert not host.path.parent.exists()
+    assert not (tmp_path / "state").exists()
+
+
+def test_check_mode_finds_the_hostile_archive(host: Host) -> None:
+    for name, content in (
+        ("s.tar.gz", make_tar((member("../escape"), b"x"))),
+        ("s.zip", make_zip({"../escape": "x"})),
+    ):
+        found = host.phase("stage", host.placement("1", host.publish(name, content)), check=True)
+        assert found["problem"]["kind"] == "archive"
+
+
+def test_pruning_keeps_the_newest_by_our_record_and_the_last_good(host: Host) -> None:
+    for number in range(1, 6):
+        artifact = host.publish(f"site-{number}.zip", make_zip({"i": str(number)}))
+        host.deploy(host.placement(str(number), artifact, keep_releases=2))
+        os.utime(host.path / "current" / ".", (0, 0))
+    names = sorted(path.name.split("-")[0] for path in (host.path / "releases").iterdir())
+    assert names == ["4", "5"]
+
+
+def test_tampered_release_is_drift_and_is_staged_anew_beside(host: Host) -> None:
+    placement = host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"})))
+    host.deploy(placement)
+    (host.path / "current" / "i").write_text("other")
+    assert host.observe()[0]["problems"] == []
+    assert host.observe(verify=True)[0]["problems"] == ["i was changed"]
+    assert host.deploy({**placement, "action": "verify"})["result"] == "healthy"
+    assert (host.path / "current" / "i").read_text() == "1"
+    assert host.observe(verify=True)[0]["problems"] == []
+
+
+def test_current_that_is_a_directory_is_refused_and_kept(host: Host) -> None:
+    (host.path / "current").mkdir(parents=True)
+    (host.path / "current" / "precious").write_text("data")
+    found = host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
+    assert found["problem"]["kind"] == "conflict"
+    assert (host.path / "current" / "precious").read_text() == "data"
+
+
+def test_path_of_another_identity_is_refused(host: Host) -> None:
+    artifact = host.publish("site-1.zip", make_zip({"i": "1"}))
+    host.deploy(host.placement("1", artifact))
+    other = {**host.placement("1", artifact), "application": "other"}
+    assert host.deploy(other)["problem"]["kind"] == "conflict"
+
+
+def test_run_that_died_between_receipt_and_link_is_finished_by_the_next(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
+    placement = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})))
+
+    def die(paths: object, name: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(releases, "_point", die)
+        with pytest.raises(KeyboardInterrupt):
+            host.deploy(placement)
+    observed = host.observe()[0]
+    assert (observed["version"], bool(observed["problems"])) == ("1", True)
+    assert host.deploy(placement)["result"] == "healthy"
+    assert host.observe()[0]["version"] == "2"
+    assert host.observe()[0]["previous_version"] == "1"
+
+
+def test_absent_removes_what_is_ours_and_leaves_foreign_files(host: Host) -> None:
+    placement = host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"})))
+    host.deploy(placement)
+    (host.path / "foreign").write_text("data")
+    assert host.phase("absent", placement)["changed"] is True
+    assert sorted(path.name for path in host.path.iterdir()) == ["foreign"]
+    assert host.observe() == []

@@ -1,0 +1,72 @@
+"""Real hosts for tests: `fleet` for the session, `hosts` for fresh ones that live as long as one test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.hosts import (
+    Fleet,
+    FleetError,
+    Host,
+    HostSpec,
+    ensure_image,
+    remove_stale,
+    unavailable_reason,
+)
+
+REQUIRE = "ORCHESTRATOR_REQUIRE_FLEET"
+HostFactory = Callable[..., list[Host]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything below this directory that uses a host, for `-m fleet` and `-m 'not fleet'`."""
+    for item in items:
+        uses_hosts = "fleet" in getattr(item, "fixturenames", ())
+        if uses_hosts and item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.fleet)
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Fleet]:
+    """A fleet with three hosts, `web1` to `web3`, for tests that leave them as they were."""
+    reason = unavailable_reason()
+    if reason is None:
+        try:
+            ensure_image()
+        except FleetError as error:
+            reason = str(error)
+    if reason is not None:
+        if os.environ.get(REQUIRE) == "1":
+            pytest.fail(f"{REQUIRE}=1, but: {reason}", pytrace=False)
+        pytest.skip(reason)
+    remove_stale()
+    with Fleet.create("pytest") as fleet:
+        fleet.start(*(HostSpec(name=f"web{number}") for number in (1, 2, 3)))
+        yield fleet
+
+
+@pytest.fixture
+def hosts(fleet: Fleet) -> Iterator[HostFactory]:
+    """Start hosts nobody has used: `hosts(3)`, or `hosts(HostSpec(...), HostSpec(...))`; removed after the test.
+
+    Numbered ones are called `fresh1`, `fresh2`, … and start with each test anew.
+    """
+    started: list[str] = []
+
+    def start(*wanted: int | HostSpec) -> list[Host]:
+        specs: list[HostSpec] = []
+        for want in wanted:
+            if isinstance(want, HostSpec):
+                specs.append(want)
+            else:
+                first = len(started) + len(specs) + 1
+                specs += [HostSpec(name=f"fresh{number}") for number in range(first, first + want)]
+        started.extend(spec.name for spec in specs)
+        return fleet.start(*specs)
+
+    yield start
+    fleet.remove(*(name for name in started if name in fleet.hosts))
