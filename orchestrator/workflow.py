@@ -84,7 +84,7 @@ def read_intent(target: Target) -> Intent:
     repository = DeploymentRepository(target.directory)
     revision, environment = _choose(repository, target)
     settings = _read_settings(repository, revision)
-    environment = environment or environment_for_branch(settings, revision.branch)
+    environment = environment or _environment_of(settings, revision)
     secrets = ControllerSecrets(dict(os.environ))
     manifest = repository.read(revision, MANIFEST)
     if manifest is None:
@@ -335,6 +335,16 @@ def _choose(repository: DeploymentRepository, target: Target) -> tuple[Revision,
             resolution="say which one with --branch, --environment or --ref",
         )
     return repository.resolve_branch(branch, offline=target.offline), ""
+
+
+def _environment_of(settings: Settings, revision: Revision) -> str:
+    environment = environment_for_branch(settings, revision.branch) if revision.branch else None
+    if environment is None:
+        raise RevisionError(
+            f"{revision.branch or revision.label} belongs to no environment",
+            resolution="name one with --environment, or map the branch in orchestrator.toml",
+        )
+    return environment
 
 
 def _choose_for_environment(repository: DeploymentRepository, target: Target) -> Revision:

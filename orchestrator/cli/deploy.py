@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--log", "log_path", metavar="FILE", default="", help="Ansible's own output [.git/orchestrator/logs]."
 )
 @click.pass_obj
-def command(directory: str, **options: Any) -> int:
+def command(directory: str, /, **options: Any) -> int:
     """Deploy a branch to its environment: stage everywhere, activate, check health, or switch back."""
     from orchestrator import workflow
     from orchestrator.cli import main

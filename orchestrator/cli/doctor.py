@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ LOW_BYTES = 200 << 20
 @click.option("--ref", metavar="R", default="", help="A commit, tag or branch of this clone.")
 @click.option("--worktree", is_flag=True, help="Read the files as they are, committed or not.")
 @click.pass_obj
-def command(directory: str, **options: Any) -> int:
+def command(directory: str, /, **options: Any) -> int:
     """Check that this machine can deploy to ENV; each finding says what to do."""
     from orchestrator.errors import DoctorError
 
@@ -66,9 +67,7 @@ def _examine(directory: str, options: dict[str, Any]) -> Iterator[Finding]:
     for host in desired.hosts:
         if host.become_password is not None:
             reference = host.become_password
-            yield from _attempt(
-                f"secret {reference}", lambda reference=reference: intent.secrets.value(reference)
-            )
+            yield from _attempt(f"secret {reference}", functools.partial(intent.secrets.value, reference))
     hosts = tuple(host for host in desired.hosts if not host.maintenance)
     for host in hosts:
         if host.connection == "ssh" and not host.host_key:

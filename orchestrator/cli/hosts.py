@@ -18,7 +18,7 @@ def command() -> None:
 @command.command("scan")
 @target_options
 @click.pass_obj
-def scan(directory: str, **options: Any) -> int:
+def scan(directory: str, /, **options: Any) -> int:
     """Print host_key entries to paste into the environment JSON.
 
     The keys are what the network shows now; compare them with what the hosts' consoles show before you trust

@@ -23,7 +23,7 @@ CHANGES = 2
 @click.option("--json", "json_path", metavar="FILE", default="", help="The plan for machines; - is stdout.")
 @click.option("--detailed-exitcode", is_flag=True, help="0: nothing to do, 1: error, 2: changes.")
 @click.pass_obj
-def command(directory: str, **options: Any) -> int:
+def command(directory: str, /, **options: Any) -> int:
     """Show what a deployment would do: application × host, from → to, and why."""
     try:
         return _plan(directory, options)

@@ -38,13 +38,14 @@ class Progress:
     def __init__(self, hosts: Iterable[str], *, quiet: bool = False) -> None:
         self._console = make_console(error=True)
         self._states: dict[str, tuple[str, str, float]] = {host: ("waiting", "dim", 0.0) for host in hosts}
-        self._quiet, self._live = quiet, None
+        self._quiet = quiet
+        self._live: Any = None
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal and self._states:
             from rich.live import Live
 
-            self._live: Any = Live(
+            self._live = Live(
                 console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True
             )
             self._live.start()

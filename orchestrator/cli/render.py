@@ -15,7 +15,7 @@ from orchestrator.cli.options import make_target, target_options
 @click.option("--offline", is_flag=True, help="Ask no remote, no repository and no host.")
 @click.argument("output", metavar="DIR", type=click.Path(path_type=Path))
 @click.pass_obj
-def command(directory: str, output: Path, **options: Any) -> int:
+def command(directory: str, /, output: Path, **options: Any) -> int:
     """Write inventory and variables to DIR, without secrets, to run the playbooks by hand."""
     from orchestrator import workflow
     from orchestrator.core.inventory import render_deployment

@@ -14,7 +14,7 @@ from orchestrator.cli.options import make_target, target_options, write_json
 @click.option("--verify", is_flag=True, help="Hosts read every file of the live release again.")
 @click.option("--json", "json_path", metavar="FILE", default="", help="The table for machines; - is stdout.")
 @click.pass_obj
-def command(directory: str, **options: Any) -> int:
+def command(directory: str, /, **options: Any) -> int:
     """Show desired and installed, application × host; drift and hosts that cannot be asked."""
     from orchestrator import workflow
     from orchestrator.cli.tables import line, make_console, print_table

@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
-from orchestrator.core.model import Artifact, Desired, Placement
+from orchestrator.core.model import Artifact, Desired, Host, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
 from orchestrator.core.plan import Action, Group, Orphan, Plan, PlannedArtifact, Step
 
@@ -213,16 +213,25 @@ def _planned_artifact(desired: Desired, artifacts: Mapping[str, ResolvedArtifact
 
 
 def _find_orphans(desired: Desired, observed: Mapping[str, ObservedHost]) -> list[Orphan]:
+    machines = {host.name: _machine(host) for host in desired.hosts}
     wanted = {
-        (placement.host.name, placement.application.name, placement.deployment_path)
+        (_machine(placement.host), placement.application.name, placement.deployment_path)
         for placement in desired.placements
     }
-    return [
-        Orphan(application=application, host=name, deployment_path=path, version=found.version)
-        for name, host in sorted(observed.items())
-        for (application, path), found in sorted(host.placements.items())
-        if (name, application, path) not in wanted
-    ]
+    orphans: dict[tuple[str, str, str], Orphan] = {}
+    for name, host in sorted(observed.items()):
+        for (application, path), found in sorted(host.placements.items()):
+            key = (machines.get(name, name), application, path)
+            if key not in wanted and key not in orphans:
+                orphans[key] = Orphan(
+                    application=application, host=name, deployment_path=path, version=found.version
+                )
+    return list(orphans.values())
+
+
+def _machine(host: Host) -> str:
+    """What tells machines apart: hosts with a local connection are all this one."""
+    return "" if host.connection == "local" else host.name
 
 
 def _find_downgrades(steps: tuple[Step, ...]) -> list[str]:

@@ -14,7 +14,7 @@ _NAME_AND_VERSION = re.compile(r"(.+?)-([0-9].*)")
 _APPLICATION = re.compile(r"(?!.*\.\.)[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 _VERSION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._+~@=,:()-]([A-Za-z0-9._+~@=,:() -]*[A-Za-z0-9._+~@=,:()-])?")
-_MAVEN_NAME = re.compile(r"[A-Za-z0-9_](?!.*\.\.)[A-Za-z0-9_.-]*")
+_MAVEN_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 _MAVEN_PACKAGING = re.compile(r"[A-Za-z0-9]+(\.[A-Za-z0-9]+)*")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
 _MOVING_VERSIONS = ("LATEST", "RELEASE")
@@ -34,7 +34,7 @@ class CoordinateError(ValueError):
 
 
 def split_artifact_name(file_name: str) -> ArtifactName:
-    """Return application and version of `<name>-<version>.<extension>`; the version begins at the first `-digit`.
+    """Return what `<name>-<version>.<extension>` says; the version begins at the first `-digit`.
 
     Raises:
         CoordinateError: it is not made like that.
@@ -50,7 +50,7 @@ def split_artifact_name(file_name: str) -> ArtifactName:
 
 
 def extension_of(path: str) -> str:
-    """Return the extension without its dot, as written; `tar.gz` and the like are one; empty when there is none."""
+    """Return the extension without its dot, as written (`tar.gz` is one), or nothing."""
     name = path.rpartition("/")[2]
     for extension in _TAR_EXTENSIONS:
         if name.lower().endswith(f".{extension}"):
@@ -69,7 +69,7 @@ def packing_of(extension: str) -> Packing:
 
 def version_problem(version: str) -> str:
     """Return what is wrong with a version that moves (snapshots and the like), or nothing."""
-    if "SNAPSHOT" in version.upper():
+    if version.upper().endswith("-SNAPSHOT"):
         return (
             "SNAPSHOT versions are not implemented yet; name a release, or the timestamped version in `path`"
         )
@@ -129,7 +129,8 @@ def maven_path(coordinates: str, version: str) -> str:
     if problem := version_problem(exact):
         raise CoordinateError(problem)
     suffix = f"-{classifier}" if classifier else ""
-    return f"{group.replace('.', '/')}/{artifact}/{exact}/{artifact}-{exact}{suffix}.{packaging}"
+    folder = f"{group.replace('.', '/')}/{artifact}/{exact}"
+    return exact_path(f"{folder}/{artifact}-{exact}{suffix}.{packaging}", version)
 
 
 def _fill_version(text: str, version: str) -> str:

@@ -13,19 +13,35 @@ _PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
 _SEGMENT = re.compile(r"[A-Za-z0-9._@+=,~][A-Za-z0-9._@+=,~-]*")
 _MAX_CHARACTERS = 1024
 _MAX_SEGMENT_CHARACTERS = 255
-# The directories of the Filesystem Hierarchy Standard 3.0 that belong to the system as such.
+# What belongs to the system as such in the Filesystem Hierarchy Standard 3.0.
 _SYSTEM_DIRECTORIES = frozenset(
-    "/bin /boot /dev /etc /home /lib /lib32 /lib64 /libx32 /lost+found /media /mnt /opt /proc /root /run /sbin /srv "
-    "/sys /tmp /usr /usr/bin /usr/games /usr/include /usr/lib /usr/lib64 /usr/libexec /usr/local /usr/local/bin "
-    "/usr/local/etc /usr/local/lib /usr/local/sbin /usr/local/share /usr/sbin /usr/share /usr/src /var /var/cache "
-    "/var/lib /var/local /var/lock /var/log /var/mail /var/opt /var/run /var/spool /var/tmp /etc/systemd "
-    "/etc/systemd/system /var/www".split()
+    {
+        *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/lost+found"),
+        *(
+            "/media",
+            "/mnt",
+            "/opt",
+            "/proc",
+            "/root",
+            "/run",
+            "/sbin",
+            "/srv",
+            "/sys",
+            "/tmp",
+            "/usr",
+            "/var",
+        ),
+        *("/usr/bin", "/usr/games", "/usr/include", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec"),
+        *("/usr/local", "/usr/sbin", "/usr/share", "/usr/src", "/usr/local/bin", "/usr/local/etc"),
+        *("/usr/local/lib", "/usr/local/sbin", "/usr/local/share", "/var/cache", "/var/lib", "/var/local"),
+        *("/var/lock", "/var/log", "/var/mail", "/var/opt", "/var/run", "/var/spool", "/var/tmp"),
+    }
 )
 _NEVER_BELOW = ("/proc", "/sys", "/dev", "/boot", "/var/lib/gitops-orchestrator")
 
 
 def deployment_path_problem(path: str) -> str:
-    """Return what is wrong with a path as the document has it, placeholders included; empty when nothing is."""
+    """Return what is wrong with a path as the document has it, with placeholders, or nothing."""
     for placeholder in _PLACEHOLDER.findall(path):
         if placeholder not in PLACEHOLDERS:
             return f"{quote(placeholder)} is no placeholder here; only {', '.join(PLACEHOLDERS)} are"
@@ -33,7 +49,7 @@ def deployment_path_problem(path: str) -> str:
 
 
 def filled_path_problem(path: str) -> str:
-    """Return what is wrong with a path that has its placeholders filled in; empty when nothing is."""
+    """Return what is wrong with a path that has its placeholders filled in, or nothing."""
     if not path.startswith("/"):
         return 'has to be an absolute path on the host, such as "/srv/my-website"'
     if path == "/":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.canonical import digest
-from orchestrator.core.entries import describe_unused, merge_entries
+from orchestrator.core.entries import describe_unused, merge_entries, named_in
 from orchestrator.core.environment import ParsedEnvironment, parse_environment
 from orchestrator.core.json_text import parse_json
 from orchestrator.core.manifest import parse_manifest
@@ -44,6 +44,8 @@ def parse_documents(
     Args:
         environment: the environment JSON; None: there is none, the manifest says everything.
         settings: orchestrator.toml.
+        environment_name: the one that is asked for. The result has the documents' own name for it, so that
+            `prod` and `production` are one environment whoever asks.
         schemas: the JSON Schemas `manifest` and `environment`.
 
     Raises:
@@ -63,12 +65,13 @@ def parse_documents(
         raise violations.error()
     repositories = {**settings.repositories, **parsed_environment.repositories}
     entries = merge_entries(parsed_manifest, parsed_environment, environment_name)
-    placements = make_placements(parsed_manifest, parsed_environment, entries, environment_name, repositories)
+    name = parsed_environment.name or named_in(parsed_manifest, environment_name) or environment_name
+    placements = make_placements(parsed_manifest, parsed_environment, entries, name, repositories)
     warnings = describe_unused(parsed_manifest, entries)
     if violations:
         raise violations.error()
     return Desired(
-        environment=environment_name,
+        environment=name,
         manifest_version=parsed_manifest.manifest_version,
         description=parsed_manifest.description,
         repositories=repositories,

@@ -30,7 +30,7 @@ def merge_entries(manifest: ParsedManifest, environment: ParsedEnvironment, name
         name: the environment's.
     """
     entries = dict(environment.entries)
-    key = next((one for one in environment_names(name) if one in manifest.targets), None)
+    key = named_in(manifest, name)
     if key is None and environment.report is None:
         _report_unknown(manifest, name)
         return entries
@@ -50,11 +50,16 @@ def merge_entries(manifest: ParsedManifest, environment: ParsedEnvironment, name
     return entries
 
 
+def named_in(manifest: ParsedManifest, name: str) -> str | None:
+    """Return what the manifest's own `environments` call the environment; None when it is not there."""
+    return next((one for one in environment_names(name) if one in manifest.targets), None)
+
+
 def _report_unknown(manifest: ParsedManifest, name: str) -> None:
     path: Path = ("environments",) if manifest.targets else ()
     near = manifest.report.near_miss(name, manifest.targets)
     message = (
-        f"the environment {quote(name)} is not here{near}, and there is no {name}-env.json; add one of them"
+        f"the environment {quote(name)} is not here{near}, and it has no environment JSON; add one of them"
     )
     manifest.report.add(path, message)
 

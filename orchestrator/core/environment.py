@@ -52,8 +52,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedEnvironment:
-    """What the environment JSON says; without one, nothing (`report` is None)."""
+    """What the environment JSON says; without one, nothing (`report` is None).
 
+    Attributes:
+        name: what the document calls itself, which may be `prod` where `production` is asked for.
+    """
+
+    name: str = ""
     report: Report | None = None
     repositories: Mapping[str, Repository] = field(default_factory=dict)
     table: HostTable = field(default_factory=HostTable)
@@ -77,6 +82,7 @@ def parse_environment(
         report.add(("environment",), message)
     return ParsedEnvironment(
         report=report,
+        name=said,
         repositories=parse_repositories(
             value.get("repositories", {}), report, ("repositories",), settings.credentials
         ),
@@ -103,7 +109,7 @@ def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
             healthcheck = parse_healthcheck(raw[key], report, (*path, key))
     return Entry(
         place=place,
-        hosts=tuple(raw["hosts"]) if "hosts" in raw else None,
+        hosts=_host_names(raw["hosts"]) if "hosts" in raw else None,
         deployment_path=deployment_path,
         healthcheck=healthcheck,
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
@@ -117,12 +123,15 @@ def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
 
 def _parse_strategy(raw: Mapping[str, Any], report: Report) -> Strategy:
     if "batches" in raw and raw["batches"] not in _ALL_AT_ONCE:
-        message = (
-            f'is not implemented in version {__version__} yet; remove it or write "100%" (all hosts at once)'
-        )
-        report.add(("strategy", "batches"), message)
+        message = f"rolling batches are not implemented in version {__version__} yet"
+        remedy = 'remove this or write "100%" (all hosts at once)'
+        report.add(("strategy", "batches"), f"{message}; {remedy}")
     return Strategy(
         max_failures=raw.get("max_failures", 0),
         max_unreachable=raw.get("max_unreachable", 0),
         rollback=raw.get("rollback", "batch"),
     )
+
+
+def _host_names(raw: list[str] | str) -> tuple[str, ...]:
+    return (raw,) if isinstance(raw, str) else tuple(raw)

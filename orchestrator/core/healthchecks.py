@@ -46,7 +46,7 @@ def parse_healthcheck(
     value: str | Mapping[str, Any], report: Report, path: Path
 ) -> HealthcheckTemplate | None:
     """Return the health check at `path`, a URL or an object; None when it has no usable URL."""
-    raw = {"url": value} if isinstance(value, str) else value
+    raw: Mapping[str, Any] = {"url": value} if isinstance(value, str) else value
     url_path = path if isinstance(value, str) else (*path, "url")
     url = raw.get("url")
     if url is None:
@@ -55,6 +55,8 @@ def parse_healthcheck(
     if problem:
         report.add(url_path, problem)
         return None
+    if "port" in raw and "{port}" not in url:
+        report.add((*path, "port"), "the URL has no {port} to put it in; write it there, or remove this")
     has_placeholders = "{" in url
     status = raw.get("status", ())
     return HealthcheckTemplate(

@@ -158,7 +158,7 @@ def _check_names(table: HostTable, report: Report) -> None:
 def _check_jumps(table: HostTable, document: Mapping[str, Any], report: Report) -> None:
     chains: list[tuple[str, Path, str]] = [("", ("defaults", "proxy_jump"), table.defaults["proxy_jump"])]
     for name, path in table.paths.items():
-        raw = document
+        raw: Any = document
         for part in path:
             raw = raw[part]
         chains.append((name, (*path, "proxy_jump"), raw.get("proxy_jump", "")))

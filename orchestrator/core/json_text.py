@@ -127,7 +127,7 @@ class _Frame:
 
 
 def _scan(text: str) -> Iterator[_Token]:
-    """Yield where each value begins, in order; ends early below MAX_DEPTH. Never raises, whatever the text."""
+    """Yield where each value begins, in order; end below MAX_DEPTH. Never raises, whatever the text."""
     line, position = 1, 0
     frames: list[_Frame] = []
     for match in _TOKEN.finditer(text):

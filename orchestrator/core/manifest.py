@@ -146,7 +146,9 @@ def _parse_application(name: str, raw: Mapping[str, Any], report: Report, path: 
     if problem := version_problem(version):
         report.add((*path, "version"), problem)
     artifact = raw.get("artifact", {})
-    artifact_path = _artifact_path(artifact, version, report, (*path, "artifact")) if version else ""
+    # A version that is missing or moves is reported once, not for each coordinate that it goes into.
+    exact = "1" if not version or version_problem(version) else version
+    artifact_path = _artifact_path(artifact, exact, report, (*path, "artifact"))
     packing = packing_of(extension_of(artifact_path))
     if artifact_path and packing == "file" and artifact.get("strip_components"):
         message = "a single file has no directories to strip; remove it (only zip and tar are unpacked)"
@@ -183,13 +185,10 @@ def _artifact_path(artifact: Mapping[str, Any], version: str, report: Report, pa
         return ""
     key = "path" if "path" in artifact else "maven"
     try:
-        exact = exact_path(artifact[key], version) if key == "path" else maven_path(artifact[key], version)
+        return exact_path(artifact[key], version) if key == "path" else maven_path(artifact[key], version)
     except CoordinateError as error:
         report.add((*path, key), str(error))
         return ""
-    if problem := version_problem(exact):
-        report.add((*path, key), problem)
-    return exact
 
 
 def _check_dependencies(applications: Mapping[str, ApplicationDraft], report: Report) -> None:

@@ -47,7 +47,7 @@ def check_schema(value: Any, schema: Mapping[str, Any], report: Report) -> Any:
                 continue
             report.add(path, message)
             if is_removed:
-                removals[path] = error.schema.get("type") == "object" and error.validator == "type"
+                removals[path] = error.validator == "type" and error.validator_value == "object"
     return _without(value, removals)
 
 
@@ -81,7 +81,7 @@ def _is_integer(checker: Any, instance: Any) -> bool:
     return isinstance(instance, int) and not isinstance(instance, bool)
 
 
-_Validator = extend(
+_Validator: Any = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     {"x-not-implemented": _refuse, "x-implemented": _refuse_others},
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
@@ -91,40 +91,46 @@ _Validator = extend(
 def _translate(error: ValidationError, report: Report) -> Iterator[tuple[Path, str, bool]]:
     """Yield path, message, and whether the value has to go, for everything that one error says."""
     path: Path = tuple(error.absolute_path)
-    schema: Mapping[str, Any] = error.schema
+    schema, instance, expected = _parts(error)
     match error.validator:
         case "x-not-implemented":
             name = quote(str(path[-1]))
             yield path, f"{name} is not implemented in version {__version__} yet; {error.message}", True
         case "x-implemented":
-            choices = ", ".join(quote(choice) for choice in error.validator_value)
-            name = f"{path[-1]} {quote(error.instance)}"
-            near = report.near_miss(error.instance, error.validator_value)
+            choices = ", ".join(quote(choice) for choice in expected)
+            name = f"{path[-1]} {quote(instance)}"
+            near = report.near_miss(instance, expected)
             message = f"{name} is not implemented in version {__version__} yet; only {choices} is{near}"
             yield path, message, False
         case "additionalProperties":
-            for key in error.instance:
+            for key in instance:
                 if key not in schema["properties"]:
                     yield (*path, key), _unknown_key(key, schema["properties"], report), True
         case "required":
-            for key in error.validator_value:
-                if key not in error.instance:
+            for key in expected:
+                if key not in instance:
                     yield path, f"{quote(key)} is missing; add it", False
         case _ if "propertyNames" in error.absolute_schema_path:
-            message = f"{quote(error.instance)} {schema.get('x-problem', 'is too long a name')}"
-            yield (*path, error.instance), message, False
-        case "enum" if isinstance(error.instance, str) and "x-problem" not in schema:
-            choices = ", ".join(quote(choice) for choice in error.validator_value)
-            near = report.near_miss(error.instance, error.validator_value)
+            message = f"{quote(instance)} {schema.get('x-problem', 'is too long a name')}"
+            yield (*path, instance), message, False
+        case "enum" if isinstance(instance, str) and "x-problem" not in schema:
+            choices = ", ".join(quote(choice) for choice in expected)
+            near = report.near_miss(instance, expected)
             yield path, f"has to be one of {choices}{near}", True
         case "type" if "x-problem" not in schema:
-            types = error.validator_value
+            types = expected
             names = [types] if isinstance(types, str) else types
             yield path, f"has to be {' or '.join(_TYPES[name] for name in names)}", True
         case "maxLength" if "x-problem" not in schema:
-            yield path, f"is too long; {error.validator_value} characters at most", True
+            yield path, f"is too long; {expected} characters at most", True
         case _:
             yield path, schema.get("x-problem", "does not fit; see `orchestrator schema`"), True
+
+
+def _parts(error: ValidationError) -> tuple[dict[str, Any], Any, Any]:
+    """Return the sub-schema, the value, and what the keyword expects of it."""
+    schema: Any = error.schema
+    return schema, error.instance, error.validator_value
 
 
 def _unknown_key(key: str, known: Mapping[str, Any], report: Report) -> str:
@@ -139,13 +145,14 @@ def _without(value: Any, removals: Mapping[Path, bool]) -> Any:
     for path in sorted(removals, key=len, reverse=True):
         if not path:
             return {}
-        parent = value
+        parent: Any = value
         for part in path[:-1]:
             parent = parent[part]
-        if removals[path]:
-            parent[path[-1]] = {}
-        elif isinstance(parent, list):
-            parent[path[-1]] = None
+        last: Any = path[-1]
+        if isinstance(parent, list):
+            parent[last] = None
+        elif removals[path]:
+            parent[last] = {}
         else:
-            parent.pop(path[-1], None)
+            parent.pop(last)
     return value

@@ -1,7 +1,11 @@
-"""YAML in which every string is marked `!unsafe`, so that Ansible never takes one for a template.
+"""YAML in which strings are marked `!unsafe`, so that Ansible never takes one for a template.
 
 JSON with `__ansible_unsafe` wrappers is no alternative: one malformed wrapper makes Ansible read the file
 again as YAML, and then every other wrapper is templated (measured with ansible-core 2.19).
+
+A string that YAML would read as something else when it is not quoted (`1.10`, `yes`, a date) is quoted and not
+marked: Ansible resolves a marked scalar anew without looking at its quotes, and the version 1.10 would arrive as
+the number 1.1 (measured with 2.19). Such a string cannot hold a template.
 """
 
 from __future__ import annotations
@@ -9,6 +13,10 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+from yaml.resolver import Resolver
+
+_STRING = "tag:yaml.org,2002:str"
+_resolver = Resolver()
 
 
 class _Dumper(yaml.CSafeDumper):
@@ -18,17 +26,18 @@ class _Dumper(yaml.CSafeDumper):
         return True
 
 
-class _Unsafe(str):
+class _Text(str):
     """A string that stays what it is."""
 
     __slots__ = ()
 
 
-def _represent(dumper: yaml.CSafeDumper, value: _Unsafe) -> yaml.ScalarNode:
-    return dumper.represent_scalar("!unsafe", str(value), style='"')
+def _represent(dumper: yaml.CSafeDumper, value: _Text) -> yaml.ScalarNode:
+    resolved = _resolver.resolve(yaml.ScalarNode, str(value), (True, False))
+    return dumper.represent_scalar("!unsafe" if resolved == _STRING else _STRING, str(value), style='"')
 
 
-_Dumper.add_representer(_Unsafe, _represent)
+_Dumper.add_representer(_Text, _represent)
 
 
 def render_unsafe_yaml(value: Any) -> str:
@@ -39,7 +48,7 @@ def render_unsafe_yaml(value: Any) -> str:
 def _mark(value: Any) -> Any:
     match value:
         case str():
-            return _Unsafe(value)
+            return _Text(value)
         case dict():
             return {key: _mark(entry) for key, entry in value.items()}
         case list() | tuple():

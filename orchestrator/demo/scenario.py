@@ -238,7 +238,7 @@ def _environment(
         },
         "applications": {
             "my-website": {
-                "hosts": "all",
+                "hosts": ["all"],
                 "deployment_path": f"{demo.directory}/hosts/{{host}}/my-website",
                 "healthcheck": {
                     "url": "http://{address}:{port}/health.json",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import FINE, Outcome
@@ -85,5 +85,5 @@ def error_for_outcome(outcome: Outcome) -> OrchestratorError | None:
     )
 
 
-def _places(lost: list[object]) -> str:
+def _places(lost: Sequence[object]) -> str:
     return "one placement runs" if len(lost) == 1 else f"{len(lost)} placements run"

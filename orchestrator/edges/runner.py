@@ -129,6 +129,7 @@ class Workspace:
         write_private(self.path / "env" / "extravars", render_unsafe_yaml(dict(extra_vars)))
         flags = " ".join(flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted)
         write_private(self.path / "env" / "cmdline", f"--forks {forks} {flags}\n")
+        write_private(self.path / "ansible.cfg", "[defaults]\n")
         write_private(self.path / "env" / "settings", "pexpect_timeout: 0.2\npexpect_use_poll: true\n")
         socket = self.path / "secrets"
         with SecretsServer(socket, self.secrets, references):
@@ -148,13 +149,17 @@ class Workspace:
         events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         done: dict[str, Any] = {}
 
+        def enqueue(event: dict[str, Any]) -> bool:
+            events.put(event)
+            return False
+
         def work() -> None:
             try:
                 done["runner"] = ansible_runner.run(
                     private_data_dir=str(self.path),
                     playbook=str(playbook),
                     quiet=True,
-                    event_handler=lambda event: bool(events.put(event)),
+                    event_handler=enqueue,
                     cancel_callback=cancelled,
                 )
             except BaseException as error:
@@ -219,7 +224,7 @@ def ansible_environment(directory: Path, content: Path) -> dict[str, str]:
         **kept,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "LANG": kept.get("LANG", "C.UTF-8"),
-        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOME": str(directory / "ansible"),
         "ANSIBLE_ROLES_PATH": str(content / "roles"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",

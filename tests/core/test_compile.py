@@ -132,6 +132,21 @@ def test_placement_that_git_no_longer_asks_for_is_an_orphan() -> None:
     assert [(one.application, one.deployment_path) for one in plan.orphans] == [("old", "/srv/old")]
 
 
+def test_local_hosts_are_one_machine_and_not_each_others_orphans() -> None:
+    desired = make_desired(
+        *(
+            make_placement(host=make_host(name, connection="local"), deployment_path=f"/srv/{name}")
+            for name in ("h1", "h2")
+        )
+    )
+    found = [
+        converged(desired, deployment_path=path).placements["site", path]
+        for path in ("/srv/h1", "/srv/h2", "/srv/old")
+    ]
+    plan = make_plan(desired, make_observed("h1", *found), make_observed("h2", *found))
+    assert [(one.host, one.deployment_path) for one in plan.orphans] == [("h1", "/srv/old")]
+
+
 def test_host_in_maintenance_is_listed() -> None:
     desired = make_desired()
     resting = make_host("web2", maintenance=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.core.inventory import (
     Run,
@@ -109,31 +113,67 @@ def test_credentials_are_rendered_as_references() -> None:
 
 
 class Loader(yaml.SafeLoader):
-    """Reads `!unsafe` as a marked string."""
+    """Reads `!unsafe` as Ansible does: the scalar is resolved anew, without looking at its quotes."""
 
 
-Loader.add_constructor("!unsafe", lambda loader, node: ("unsafe", node.value))
+def construct_unsafe(loader: Loader, node: yaml.Node) -> Any:
+    tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))
+    return ("unsafe", loader.construct_object(yaml.ScalarNode(tag, node.value, node.start_mark)))
 
 
-def marked(value: Any) -> Any:
-    if isinstance(value, str):
-        return ("unsafe", value)
+Loader.add_constructor("!unsafe", construct_unsafe)
+TEMPLATE = re.compile("{[{%#]")
+
+
+def unmarked(value: Any) -> Any:
+    """The value as it was; fails when a string that could be a template is not marked."""
+    if isinstance(value, tuple):
+        return value[1]
     if isinstance(value, dict):
-        return {key: marked(entry) for key, entry in value.items()}
-    return [marked(entry) for entry in value] if isinstance(value, list) else value
+        return {key: unmarked(entry) for key, entry in value.items()}
+    if isinstance(value, str):
+        assert not TEMPLATE.search(value)
+    return [unmarked(entry) for entry in value] if isinstance(value, list) else value
 
 
-def test_every_string_is_marked_unsafe_and_survives_the_round_trip() -> None:
-    value = {
-        "a": "{{ lookup('pipe', 'id') }}",
-        "b": ["x: y", "- z", "", "yes", "\u2028 \U0001f600 é", 'quote " \\ back', "#c", "a\n b"],
-        "c": {"d": 1, "e": None, "f": True, "g": 1.5},
-    }
-    assert yaml.load(render_unsafe_yaml(value), Loader=Loader) == marked(value)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ lookup('pipe', 'id') }}",
+        "1.10",
+        "2026-11-01T00:00:00+00:00",
+        "0x1F",
+        "1:30",
+        "yes",
+        "null",
+        "~",
+        "<<",
+        "=",
+        "",
+        "x: y",
+        "- z",
+        "\u2028 \U0001f600 é",
+        'quote " \\ back',
+        "#c",
+        "a\n b",
+        "!unsafe x",
+    ],
+)
+def test_every_string_stays_that_string(text: str) -> None:
+    value = {"a": text, "b": [text], "c": {"d": 1, "e": None, "f": True, "g": 1.5}}
+    assert unmarked(yaml.load(render_unsafe_yaml(value), Loader=Loader)) == value
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])))
+def test_any_text_stays_that_text_and_templates_are_marked(text: str) -> None:
+    templated = "{{ " + text
+    for one in (text, templated):
+        assert unmarked(yaml.load(render_unsafe_yaml([one]), Loader=Loader)) == [one]
+    assert render_unsafe_yaml([templated]).startswith("- !unsafe ")
 
 
 def test_tuples_are_lists() -> None:
-    assert yaml.load(render_unsafe_yaml(("a",)), Loader=Loader) == [("unsafe", "a")]
+    assert unmarked(yaml.load(render_unsafe_yaml(("a",)), Loader=Loader)) == ["a"]
 
 
 def test_pinned_key_is_the_only_one_accepted_for_its_host() -> None:

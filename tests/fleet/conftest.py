@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from tests.fleet.hosts import (
     Fleet,
     FleetError,
     Host,
+    HostFactory,
     HostSpec,
     ensure_image,
     remove_stale,
@@ -19,7 +20,6 @@ from tests.fleet.hosts import (
 )
 
 REQUIRE = "ORCHESTRATOR_REQUIRE_FLEET"
-HostFactory = Callable[..., list[Host]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,7 +51,7 @@ def fleet() -> Iterator[Fleet]:
 
 @pytest.fixture
 def hosts(fleet: Fleet) -> Iterator[HostFactory]:
-    """Start hosts nobody has used: `hosts(3)`, or `hosts(HostSpec(...), HostSpec(...))`; removed after the test.
+    """Start hosts that nobody has used: `hosts(3)` or `hosts(HostSpec(...), …)`; removed after the test.
 
     Numbered ones are called `fresh1`, `fresh2`, … and start with each test anew.
     """

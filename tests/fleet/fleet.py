@@ -112,9 +112,14 @@ class Fleet:
 
     def remove(self, *names: str) -> None:
         """Remove these hosts, however they are."""
-        containers = [self.hosts.pop(name).container for name in names]
-        if containers:
-            podman("rm", "--force", "--ignore", "--time", "0", "--volumes", *containers)
+        hosts = [self.hosts.pop(name) for name in names]
+        if hosts:
+            podman(
+                "rm", "--force", "--ignore", "--time", "0", "--volumes", *(host.container for host in hosts)
+            )
+        for host in hosts:
+            for key in self.directory.glob(f"{host.name}.host_key*"):
+                key.unlink()
 
     def close(self) -> None:
         """Remove hosts, network and keys."""

@@ -117,7 +117,7 @@ class Host:
     def snapshot(self, paths: Sequence[str], *, exclude: Sequence[str] = ()) -> Snapshot:
         """Return every path below `paths`: type, mode, owner, size, mtime, inode, target and SHA-256.
 
-        Other file systems mounted below are not entered. `exclude` names paths (with all below them) to leave
+        What is mounted below them is left out. `exclude` names paths (with all below them) to leave
         out, such as `LOGIN_TRACES`.
         """
         stdin = json.dumps([list(paths), list(exclude)])
@@ -133,7 +133,7 @@ class Host:
         podman("stop", "--time", "10", self.container)
 
     def start(self) -> None:
-        """Boot after `kill` or `stop`; returns when it is ready. Its address stays, `/tmp` and `/run` do not."""
+        """Boot after `kill` or `stop` and wait. The address stays, `/tmp` and `/run` do not."""
         podman("start", self.container)
         self.wait_until_ready()
         self.raise_barrier()

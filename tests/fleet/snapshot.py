@@ -35,11 +35,13 @@ def record(path, device):
         found[path] = ["missing", 0, 0, 0, 0, 0, 0, "", ""]
         return
     kind = KINDS[stat.S_IFMT(status.st_mode)]
+    if kind == "directory" and device not in (None, status.st_dev):
+        return
     found[path] = [
         kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns,
         status.st_ino, os.readlink(path) if kind == "link" else "", digest(path) if kind == "file" else "",
     ]
-    if kind == "directory" and status.st_dev == (device or status.st_dev):
+    if kind == "directory":
         for name in sorted(os.listdir(path)):
             record(os.path.join(path, name), status.st_dev)
 
@@ -48,7 +50,7 @@ for top in tops:
     record(top, None)
 json.dump(found, sys.stdout, ensure_ascii=True)
 """
-"""Runs on the host. Reads `[paths, excluded paths]`; does not leave the file system that a path is on."""
+"""Runs on the host. Reads `[paths, excluded paths]`; leaves out what is mounted below them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
