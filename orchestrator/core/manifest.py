@@ -148,7 +148,9 @@ def _parse_application(name: str, raw: Mapping[str, Any], report: Report, path: 
     artifact = raw.get("artifact", {})
     # A version that is missing or moves is reported once, not for each coordinate that it goes into.
     exact = "1" if not version or version_problem(version) else version
-    artifact_path = _artifact_path(artifact, exact, report, (*path, "artifact"))
+    artifact_path = ""
+    if "artifact" in raw and (*path, "artifact") not in report.bad:
+        artifact_path = _artifact_path(artifact, exact, report, (*path, "artifact"))
     packing = packing_of(extension_of(artifact_path))
     if artifact_path and packing == "file" and artifact.get("strip_components"):
         message = "a single file has no directories to strip; remove it (only zip and tar are unpacked)"
@@ -174,14 +176,10 @@ def _parse_application(name: str, raw: Mapping[str, Any], report: Report, path: 
 
 def _artifact_path(artifact: Mapping[str, Any], version: str, report: Report, path: Path) -> str:
     """Return the exact path inside the repository; empty after a violation."""
-    if path in report.bad:
-        return ""
-    if (*path, "path") in report.bad or (*path, "maven") in report.bad:
+    if any((*path, key) in report.bad for key in ("path", "maven", "search", "image")):
         return ""
     if ("path" in artifact) == ("maven" in artifact):
-        also = any((*path, key) in report.bad for key in ("search", "image"))
-        if not also:
-            report.add(path, "an artifact has exactly one of `path` and `maven`")
+        report.add(path, "an artifact has exactly one of `path` and `maven`")
         return ""
     key = "path" if "path" in artifact else "maven"
     try:

@@ -60,6 +60,8 @@ def parse_toml(content: bytes, label: str, violations: Violations) -> TomlText |
         if position := _POSITION.search(message):
             line = int(position[1])
             message = f"{message[: position.start()]} (column {position[2]})"
+        elif message.endswith("(at end of document)"):
+            line = content.rstrip().count(b"\n") + 1
         problem = f"this is not TOML: {message.encode('ascii', 'backslashreplace').decode('ascii')}"
     violations.add_at(label, line, (), problem)
     return None

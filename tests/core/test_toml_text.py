@@ -52,8 +52,8 @@ def test_line_is_that_of_the_table_key_or_nearest_ancestor(path: Path, line: int
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a = 1\nb = ", "o.toml:2: (top level): this is not TOML: Invalid value (column 5)"),
-        (b"a = 1\na = 2", "o.toml:2: (top level): this is not TOML: Cannot overwrite a value (column 6)"),
+        (b"a = 1\nb = ?\n", "o.toml:2: (top level): this is not TOML: Invalid value (column 5)"),
+        (b"a = 1\na = 2", "o.toml:2: (top level): this is not TOML: Cannot overwrite a value (at end of"),
         (b"a = 'unfinished", "this is not TOML"),
         (b"\xef\xbb\xbfa = 1", "byte order mark; save it as UTF-8 without one"),
         (b"a = 1\n# \xff", "o.toml:2: (top level): byte 0xff is not UTF-8"),

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -167,7 +167,14 @@ class Fleet:
         for source, target in mounts.items():
             options += ["--volume", f"{source}:{target}:ro"]
         options += ["--name", host.container, "--hostname", host.name]
-        options += ["--network", self.network, "--ip", host.address]
+        options += [
+            "--network",
+            self.network,
+            "--ip",
+            host.address,
+            "--mac-address",
+            _mac_address(host.address),
+        ]
         podman("run", "--detach", *options, image)
         host.wait_until_ready()
         if not spec.python:
@@ -196,6 +203,11 @@ def _create_network(name: str, labels: dict[str, str]) -> IPv4Network:
             continue
         return subnet
     raise AssertionError("the last attempt raises")
+
+
+def _mac_address(address: str) -> str:
+    """Return one that stays across boots, or this machine looks for the host at its old one for most of a minute."""
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x00, *IPv4Address(address).packed))
 
 
 def _generate_key(path: Path) -> str:

@@ -1,0 +1,277 @@
+"""Deployments to real hosts by the real command."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.demo.artifact_server import ArtifactServer
+from tests.fleet.deployments import HEALTH, PASSWORD, Deployments, live_index, results, serve_site
+from tests.fleet.hosts import Fleet, HostFactory, HostSpec, changes
+
+STATE = ["/srv", "/var/lib", "/tmp", "/root", "/home", "/etc"]
+GOOD = {"index.html": "one", "health": "ok"}
+
+
+@pytest.fixture
+def deployments(fleet: Fleet, tmp_path: Path) -> Iterator[Deployments]:
+    store = tmp_path / "nexus"
+    with ArtifactServer(store, username="ci", password=PASSWORD, address=fleet.gateway) as server:
+        made = Deployments(directory=tmp_path, server=server)
+        made.start()
+        yield made
+
+
+def test_fresh_deploy_update_and_noop_on_three_hosts(deployments: Deployments, hosts: HostFactory) -> None:
+    fresh = hosts(3)
+    for host in fresh:
+        serve_site(host)
+    deployments.add_hosts(fresh)
+    deployments.settings = {**HEALTH, "keep_releases": 2}
+    for version in ("1.0.0", "1.10"):
+        deployments.publish(version, {"index.html": version, "health": "ok"})
+        deployments.release(version)
+        assert set(results(deployments.deploy()).values()) == {"deployed"}
+        assert {live_index(host) for host in fresh} == {version}
+    before = [host.snapshot(["/srv", "/var/lib/gitops-orchestrator"]) for host in fresh]
+    document = deployments.deploy()
+    assert (document["verdict"], document["changed"]) == ("success", False)
+    assert set(results(document).values()) == {"unchanged"}
+    assert [host.snapshot(["/srv", "/var/lib/gitops-orchestrator"]) for host in fresh] == before
+    assert deployments.command("plan", "--branch", "dev", "--detailed-exitcode", expect=0)
+    assert deployments.command("status", "--verify").count("in sync") == 3
+
+
+def test_check_mode_changes_nothing_and_predicts_the_real_run(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    (host,) = hosts(1)
+    serve_site(host)
+    deployments.add_hosts([host])
+    deployments.settings = HEALTH
+    deployments.publish("1.0.0", GOOD)
+    deployments.release("1.0.0")
+    deployments.command("plan", "--branch", "dev", "--detailed-exitcode", expect=2)
+    before = host.snapshot(STATE)
+    predicted = deployments.deploy("--check")
+    assert changes(before, host.snapshot(STATE)) == []
+    assert results(predicted) == results(deployments.deploy()) == {host.name: "deployed"}
+
+
+def test_one_host_down_leaves_the_others_untouched(deployments: Deployments, hosts: HostFactory) -> None:
+    up, down = hosts(2)
+    deployments.add_hosts([up, down])
+    deployments.publish("1.0.0", GOOD)
+    deployments.release("1.0.0")
+    down.disconnect()
+    document = deployments.deploy(expect=17)
+    assert down.name in document["output"]
+    assert live_index(up) == ""
+    assert results(document)[down.name] == "left out"
+    deployments.strategy = {"max_unreachable": 1}
+    deployments.release("1.0.0")
+    assert results(deployments.deploy(expect=24)) == {up.name: "deployed", down.name: "left out"}
+
+
+def test_failing_health_check_is_switched_back_on_an_update_and_on_a_first_release(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    one, two = hosts(2)
+    for host in (one, two):
+        serve_site(host)
+    deployments.add_hosts([one])
+    deployments.settings = HEALTH
+    deployments.publish("1.0.0", GOOD)
+    deployments.publish("2.0.0", {"index.html": "two"})
+    deployments.release("1.0.0")
+    deployments.deploy()
+    deployments.add_hosts([two])
+    deployments.release("2.0.0")
+    assert results(deployments.deploy(expect=23)) == {one.name: "switched back", two.name: "removed"}
+    assert (live_index(one), live_index(two)) == ("one", "")
+    assert two.run("test ! -e /srv/site/current && test ! -L /srv/site/current").returncode == 0
+
+
+def test_health_asked_once_by_the_controller_switches_the_batch_back(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    one, two = hosts(2)
+    serve_site(one)
+    deployments.add_hosts([one, two])
+    check = {"url": f"http://{one.address}:8080/health", "retries": 1, "interval_seconds": 0.2}
+    deployments.settings = {"healthcheck": check}
+    deployments.publish("1.0.0", GOOD)
+    deployments.publish("2.0.0", {"index.html": "two"})
+    deployments.release("1.0.0")
+    assert set(results(deployments.deploy()).values()) == {"deployed"}
+    deployments.release("2.0.0")
+    assert set(results(deployments.deploy(expect=23)).values()) == {"switched back"}
+    assert {live_index(host) for host in (one, two)} == {"one"}
+
+
+def test_sudo_with_a_password_and_no_sudo_at_all(deployments: Deployments, hosts: HostFactory) -> None:
+    one, two = hosts(2)
+    deployments.secrets["SUDO_PASSWORD"] = one.sudo_password
+    deployments.add_hosts([one], user="operator", become_password={"env": "SUDO_PASSWORD"})
+    deployments.publish("1.0.0", GOOD)
+    deployments.release("1.0.0")
+    assert results(deployments.deploy()) == {one.name: "deployed"}
+    deployments.secrets["SUDO_PASSWORD"] = "wrong"
+    deployments.command("plan", "--branch", "dev", "--detailed-exitcode", expect=2)
+    deployments.hosts.clear()
+    deployments.add_hosts([two], user="plain", become=False)
+    deployments.release("1.0.0")
+    deployments.deploy(expect=19)
+    assert live_index(two) == ""
+    two.run("install -d -o plain /srv/site")
+    assert results(deployments.deploy()) == {two.name: "deployed"}
+
+
+def test_through_a_jump_host(deployments: Deployments, hosts: HostFactory) -> None:
+    jump, inner = hosts(1, HostSpec(name="inner", behind="fresh1"))
+    deployments.add_hosts([jump])
+    deployments.add_hosts([inner], proxy_jump=jump.name)
+    deployments.publish("1.0.0", GOOD)
+    deployments.release("1.0.0")
+    assert results(deployments.deploy()) == {jump.name: "deployed", inner.name: "deployed"}
+
+
+def test_wrong_host_key_is_refused(deployments: Deployments, hosts: HostFactory) -> None:
+    one, two = hosts(2)
+    deployments.add_hosts([one], host_key=two.host_key)
+    deployments.publish("1.0.0", GOOD)
+    deployments.release("1.0.0")
+    assert "host key" in deployments.deploy(expect=17)["output"].lower()
+
+
+def test_host_without_python_full_disk_and_wrong_checksum_each_have_their_code(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    bare, small = hosts(HostSpec(name="bare", python=False), HostSpec(name="small", tmpfs={"/small": "size=2m"}))
+    deployments.publish("1.0.0", {**GOOD, "big": os.urandom(3 << 20).hex()})
+    deployments.add_hosts([bare])
+    deployments.release("1.0.0")
+    deployments.deploy(expect=20)
+    deployments.hosts.clear()
+    deployments.add_hosts([small])
+    deployments.settings = {"deployment_path": "/small/site"}
+    deployments.release("1.0.0")
+    deployments.deploy("--check", expect=18)
+    deployments.deploy(expect=18)
+    assert live_index(small, "/small/site/current") == ""
+    deployments.settings = {}
+    deployments.release("1.0.0", sha256="0" * 64)
+    deployments.deploy(expect=14)
+    deployments.release("9.9.9")
+    deployments.deploy(expect=13)
+
+
+def test_killed_controller_leaves_a_complete_release_and_the_next_run_converges(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    one, two = hosts(2)
+    deployments.add_hosts([one, two])
+    deployments.publish("1.0.0", GOOD)
+    deployments.release("1.0.0")
+    deployments.deploy()
+    deployments.publish("2.0.0", {"index.html": "two", "health": "ok", "big": os.urandom(1 << 20).hex()})
+    deployments.release("2.0.0")
+    for seconds in (0.8, 1.4, 2.0, 2.6):
+        process = deployments.start_command("deploy", "--branch", "dev")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+            raise subprocess.TimeoutExpired("ended by itself", seconds)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        for host in (one, two):
+            assert live_index(host) in ("one", "two")
+    document = deployments.deploy()
+    assert document["verdict"] == "success"
+    assert {live_index(host) for host in (one, two)} == {"two"}
+    assert deployments.command("status", "--verify").count("in sync") == 2
+
+
+def test_signal_ends_the_run_cleanly(deployments: Deployments, hosts: HostFactory) -> None:
+    (host,) = hosts(1)
+    deployments.add_hosts([host])
+    check = {"url": "http://{address}:9/none", "retries": 100, "interval_seconds": 1, "deadline_seconds": 100}
+    deployments.settings = {"healthcheck": check}
+    deployments.publish("1.0.0", GOOD)
+    deployments.release("1.0.0")
+    process = deployments.start_command("deploy", "--branch", "dev")
+    deadline = time.monotonic() + 30
+    while live_index(host) != "one":
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "Traceback" not in output
+    assert "unknown" in output
+
+
+def test_hostile_strings_arrive_as_they_are_and_nothing_runs(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    (host,) = hosts(1)
+    serve_site(host)
+    deployments.add_hosts([host])
+    template = "{{ lookup('pipe', 'touch /tmp/pwned') }} $(touch /tmp/pwned) `id` ; 'x' \"y\""
+    deployments.settings = {
+        "healthcheck": {**HEALTH["healthcheck"], "retries": 0, "body": template},
+    }
+    deployments.publish("1.0.0", {"index.html": "one", "health": template})
+    deployments.release("1.0.0")
+    assert results(deployments.deploy()) == {host.name: "deployed"}
+    assert not Path("/tmp/pwned").exists()
+    assert host.run("test ! -e /tmp/pwned").returncode == 0
+
+
+def test_no_secret_in_arguments_environments_files_or_output(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    (host,) = hosts(1)
+    deployments.secrets["SUDO_PASSWORD"] = host.sudo_password
+    secrets = [PASSWORD, host.sudo_password]
+    deployments.add_hosts([host], user="operator", become_password={"env": "SUDO_PASSWORD"})
+    deployments.publish("1.0.0", {**GOOD, "big": os.urandom(4 << 20).hex()})
+    deployments.release("1.0.0")
+    process = deployments.start_command("deploy", "--branch", "dev")
+    seen, looked = [], 0
+    while process.poll() is None:
+        looked += 1
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdecimal() or int(entry.name) in (process.pid, os.getpid()):
+                continue
+            for name in ("cmdline", "environ"):
+                try:
+                    content = (entry / name).read_bytes()
+                except OSError:
+                    continue
+                if any(secret.encode() in content for secret in secrets) and b"ansible" in content:
+                    seen.append((entry.name, name))
+        for path in deployments.directory.glob("orch-*/**/*"):
+            try:
+                content = path.read_bytes() if path.is_file() else b""
+            except OSError:
+                continue
+            if any(secret.encode() in content for secret in secrets):
+                seen.append((str(path), "file"))
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert looked > 3
+    assert seen == []
+    assert not list(deployments.directory.glob("orch-*"))
+    kept = [path for path in (deployments.clone / ".git").rglob("*") if path.is_file()]
+    text = output.encode() + b"".join(path.read_bytes() for path in kept)
+    assert not [secret for secret in secrets if secret.encode() in text]
+    patterns = " ".join(f"-e {shlex.quote(secret)}" for secret in secrets)
+    found = host.run(f"grep -rlF {patterns} /var/lib /srv /tmp /home || true")
+    assert found.stdout.strip() == ""
