@@ -37,7 +37,7 @@ class Progress:
 
     def __init__(self, hosts: Iterable[str], *, quiet: bool = False) -> None:
         self._console = make_console(error=True)
-        self._states: dict[str, tuple[str, str, float]] = {host: ("waiting", "dim", 0.0) for host in hosts}
+        self._states: dict[str, tuple[str, str, float]] = dict.fromkeys(hosts, ("waiting", "dim", 0.0))
         self._quiet = quiet
         self._live: Any = None
 

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import git
-from git.exc import GitCommandError, GitError as GitPythonError, InvalidGitRepositoryError, NoSuchPathError
+from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
+from git.exc import GitError as GitPythonError
 
 from orchestrator.errors import GitError, RevisionError, UsageError
 

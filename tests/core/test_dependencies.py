@@ -33,7 +33,9 @@ NAMES = "abcdef"
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES))))
-def test_either_there_is_a_cycle_or_everything_comes_after_what_it_depends_on(graph: dict[str, list[str]]) -> None:
+def test_either_there_is_a_cycle_or_everything_comes_after_what_it_depends_on(
+    graph: dict[str, list[str]],
+) -> None:
     cycles = find_cycles(graph)
     depths = waves(graph, graph)
 

@@ -5,7 +5,9 @@ import pytest
 from orchestrator.core.deployment_paths import ancestors, deployment_path_problem, fill_path
 
 
-@pytest.mark.parametrize("path", ["/srv/a", "/app", "/srv/{environment}/{application}-{host}", "/home/deploy/a.b", "/tmp/x"])
+@pytest.mark.parametrize(
+    "path", ["/srv/a", "/app", "/srv/{environment}/{application}-{host}", "/home/deploy/a.b", "/tmp/x"]
+)
 def test_directories_of_their_own_are_fine(path: str) -> None:
     assert deployment_path_problem(path) == ""
 

@@ -74,7 +74,13 @@ def test_status_is_one_or_several(status: Any, expected: tuple[int, ...]) -> Non
 
 
 def test_every_field_is_taken() -> None:
-    fields = {"retries": 1, "interval_seconds": 0, "timeout_seconds": 0.5, "deadline_seconds": 9, "body": "ok"}
+    fields = {
+        "retries": 1,
+        "interval_seconds": 0,
+        "timeout_seconds": 0.5,
+        "deadline_seconds": 9,
+        "body": "ok",
+    }
     check = check_of(healthcheck={"url": "http://a.example/", **fields})
 
     assert {name: getattr(check, name) for name in fields} == fields
@@ -89,7 +95,10 @@ def test_every_field_is_taken() -> None:
         ("http://", "no valid host"),
         ("http://u:p@a.example/", "holds credentials"),
         ("http://{address}@evil.example/", "holds credentials"),
-        ("http://{adress}/", '"{adress}" is no placeholder here; only {address}, {host}, {port} are (did you mean'),
+        (
+            "http://{adress}/",
+            '"{adress}" is no placeholder here; only {address}, {host}, {port} are (did you mean',
+        ),
         ("http://{{ lookup('pipe', 'id') }}/", '"{" is no placeholder here'),
         ("http://[{address}]/", "write {address} without brackets"),
         ("http://a.example:{host}/", "host or port cannot be read"),
@@ -127,7 +136,9 @@ def test_url_that_is_none_is_refused(url: str, problem: str) -> None:
 def test_field_that_does_not_fit_is_explained(fields: dict[str, Any], expected: str) -> None:
     found = problems(None, environment(healthcheck={"url": "http://a.example/", **fields}))
 
-    assert any(line.startswith(f"staging-env.json: applications.shop.healthcheck.{expected}") for line in found)
+    assert any(
+        line.startswith(f"staging-env.json: applications.shop.healthcheck.{expected}") for line in found
+    )
     assert len(found) <= 2
 
 

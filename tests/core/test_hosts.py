@@ -83,7 +83,13 @@ def test_own_field_replaces_the_default() -> None:
     defaults = {"user": "deploy", "port": 2222, "groups": ["all_web"], "host_key": KEY, "become": True}
     host = host_of({"port": 22, "groups": ["web"]}, defaults=defaults)
 
-    assert (host.user, host.port, host.groups, host.host_key, host.become) == ("deploy", 22, ("web",), (KEY,), True)
+    assert (host.user, host.port, host.groups, host.host_key, host.become) == (
+        "deploy",
+        22,
+        ("web",),
+        (KEY,),
+        True,
+    )
 
 
 def test_regions_give_hosts_their_region_and_order() -> None:
@@ -110,7 +116,9 @@ def test_region_variables_are_refused_by_name() -> None:
     regions = {"eu": {"hosts": {"web1": {}}, "variables": {"A": "b"}}}
     (found,) = problems(None, environment(ABSENT, regions=regions))
 
-    assert found.startswith('staging-env.json: regions.eu.variables: "variables" is not implemented in version')
+    assert found.startswith(
+        'staging-env.json: regions.eu.variables: "variables" is not implemented in version'
+    )
 
 
 def test_region_with_the_name_of_a_host_is_refused() -> None:
@@ -121,7 +129,21 @@ def test_region_with_the_name_of_a_host_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "-oProxyCommand=id", "a b", "a;b", "web1\u0430", "{{ x }}", ".a", "a.", "a" * 254, "a:1", "web[1:3]", "*", "a/b"],
+    [
+        "",
+        "-oProxyCommand=id",
+        "a b",
+        "a;b",
+        "web1\u0430",
+        "{{ x }}",
+        ".a",
+        "a.",
+        "a" * 254,
+        "a:1",
+        "web[1:3]",
+        "*",
+        "a/b",
+    ],
 )
 def test_host_name_with_other_characters_is_refused(name: str) -> None:
     (found,) = problems(None, environment({name: {}}))
@@ -156,7 +178,10 @@ def test_host_name_that_is_no_address_needs_one() -> None:
         ({"port": "22"}, "port: has to be a port"),
         ({"user": "-l root"}, "user: has to be a user's name"),
         ({"user": ""}, "user: has to be a user's name"),
-        ({"private_key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "private_key: has to be the path of a private key"),
+        (
+            {"private_key": "-----BEGIN OPENSSH PRIVATE KEY-----"},
+            "private_key: has to be the path of a private key",
+        ),
         ({"private_key": "/a/../b"}, "private_key: has to be the path"),
         ({"private_key": "%d/key"}, "private_key: has to be the path"),
         ({"private_key": {}}, "private_key: has to be the path"),
@@ -174,7 +199,10 @@ def test_host_name_that_is_no_address_needs_one() -> None:
         ({"become": "yes"}, "become: has to be true or false"),
         ({"become_user": "a b"}, "become_user: has to be a user's name"),
         ({"become_password": "hunter2"}, "become_password: has to be a reference to a secret"),
-        ({"become_password": {"file": "secret"}}, "become_password.file: has to be the absolute path of a file"),
+        (
+            {"become_password": {"file": "secret"}},
+            "become_password.file: has to be the absolute path of a file",
+        ),
         ({"groups": "web"}, "groups: has to be a list [...]"),
         ({"groups": ["web-servers"]}, "groups[0]: has to be a group's name"),
         ({"groups": ["web", "all"]}, 'groups[1]: "all" has a meaning of its own in Ansible'),
@@ -228,7 +256,9 @@ def test_jump_through_the_controller_is_refused() -> None:
 def test_jump_host_behind_another_one_has_to_be_written_out() -> None:
     hosts = {"outer": {}, "inner": {"proxy_jump": "outer"}, "web1": {"proxy_jump": "inner"}}
     (found,) = problems(None, environment(hosts))
-    assert 'hosts.web1.proxy_jump: "inner" is reached through another host itself; write "outer,inner"' in found
+    assert (
+        'hosts.web1.proxy_jump: "inner" is reached through another host itself; write "outer,inner"' in found
+    )
 
     hosts["web1"] = {"proxy_jump": "outer,inner"}
     assert parse(None, environment(hosts)).hosts[2].proxy_jump == "outer,inner"

@@ -32,7 +32,10 @@ def test_text_that_is_not_plain_is_refused_once(text: str, message: str) -> None
 def test_number_that_readers_disagree_on_is_refused(number: str) -> None:
     found = problems(f'{{"manifest_version": "1", "app_version": "a-1.zip", "extra": [{number}]}}')
 
-    assert "manifest.json: extra[0]: this is no number that every JSON reader understands; use a smaller one" in found
+    assert (
+        "manifest.json: extra[0]: this is no number that every JSON reader understands; use a smaller one"
+        in found
+    )
 
 
 @pytest.mark.parametrize("key", ["__ansible_unsafe", "__ansible_vault", "__ANSIBLE"])
@@ -42,7 +45,9 @@ def test_keys_of_ansible_are_refused_at_any_depth(key: str) -> None:
 
     found = problems(manifest)
 
-    expected = f'manifest.json: applications.shop.artifact.sha256.deep[0].{key}: the key "{key}" is Ansible\'s own'
+    expected = (
+        f'manifest.json: applications.shop.artifact.sha256.deep[0].{key}: the key "{key}" is Ansible\'s own'
+    )
     assert any(line.startswith(expected) for line in found)
 
 

@@ -54,7 +54,10 @@ def repository_problems(raw: Any, settings: str = "") -> list[str]:
             ),
         ),
         ({"type": "http", "url": URL}, Repository(name="default", type="http", url=URL)),
-        ({"type": "directory", "path": "art/x y"}, Repository(name="default", type="directory", path="art/x y")),
+        (
+            {"type": "directory", "path": "art/x y"},
+            Repository(name="default", type="directory", path="art/x y"),
+        ),
     ],
 )
 def test_every_type_of_repository_is_read(raw: dict[str, Any], expected: Repository) -> None:
@@ -66,23 +69,50 @@ def test_every_type_of_repository_is_read(raw: dict[str, Any], expected: Reposit
     [
         ({}, ': "type" is missing; add it'),
         ([], ": has to be an object {...}"),
-        ({"type": "nexsu"}, '.type: has to be one of "nexus", "artifactory", "http", "directory" (did you mean "nexus"?)'),
+        (
+            {"type": "nexsu"},
+            '.type: has to be one of "nexus", "artifactory", "http", "directory" (did you mean "nexus"?)',
+        ),
         ({"type": "nexus", "url": URL}, ': a repository of type "nexus" needs "repository"; add it'),
-        ({"type": "artifactory", "repository": "a"}, ': a repository of type "artifactory" needs "url"; add it'),
+        (
+            {"type": "artifactory", "repository": "a"},
+            ': a repository of type "artifactory" needs "url"; add it',
+        ),
         ({"type": "directory"}, ': a repository of type "directory" needs "path"; add it'),
-        ({"type": "http", "url": URL, "repository": "a"}, '.repository: a repository of type "http" has no "repository"'),
-        ({"type": "directory", "path": "a", "url": URL}, '.url: a repository of type "directory" has no "url"'),
+        (
+            {"type": "http", "url": URL, "repository": "a"},
+            '.repository: a repository of type "http" has no "repository"',
+        ),
+        (
+            {"type": "directory", "path": "a", "url": URL},
+            '.url: a repository of type "directory" has no "url"',
+        ),
         ({"type": "http", "url": "ftp://a.example"}, ".url: this is no http or https URL"),
         ({"type": "http", "url": ""}, ".url: this is no URL"),
         ({"type": "http", "url": 7}, ".url: has to be a string in quotes"),
         ({"type": "http", "url": f"{URL}?a=b"}, ".url: this URL has a query"),
-        ({"type": "http", "url": "https://u:hunter2@a.example"}, ".url: this URL holds credentials; remove them"),
+        (
+            {"type": "http", "url": "https://u:hunter2@a.example"},
+            ".url: this URL holds credentials; remove them",
+        ),
         ({"type": "directory", "path": "../x"}, ".path: has to be a directory"),
         ({"type": "directory", "path": "/a/.."}, ".path: has to be a directory"),
-        ({"type": "nexus", "url": URL, "repository": "../a"}, ".repository: has to be the name of a repository"),
-        ({"type": "http", "url": URL, "delivery": "host"}, '.delivery: "delivery" is not implemented in version'),
-        ({"type": "http", "url": URL, "credentials": "hunter2"}, ".credentials: has to be an object with `username`"),
-        ({"type": "http", "url": URL, "credentials": {}}, ".credentials: has to have both `username` and `password`"),
+        (
+            {"type": "nexus", "url": URL, "repository": "../a"},
+            ".repository: has to be the name of a repository",
+        ),
+        (
+            {"type": "http", "url": URL, "delivery": "host"},
+            '.delivery: "delivery" is not implemented in version',
+        ),
+        (
+            {"type": "http", "url": URL, "credentials": "hunter2"},
+            ".credentials: has to be an object with `username`",
+        ),
+        (
+            {"type": "http", "url": URL, "credentials": {}},
+            ".credentials: has to have both `username` and `password`",
+        ),
         (
             {"type": "http", "url": URL, "credentials": {"username": "a"}},
             ".credentials: has to have both `username` and `password`, or only `token`",
@@ -95,8 +125,14 @@ def test_every_type_of_repository_is_read(raw: dict[str, Any], expected: Reposit
             {"type": "http", "url": URL, "credentials": {"username": "a", "password": "hunter2"}},
             '.credentials.password: has to be a reference to a secret, {"env": "NAME"} or {"file": "/path"}, never',
         ),
-        ({"type": "http", "url": URL, "credentials": {"token": "hunter2"}}, ".credentials.token: has to be a reference"),
-        ({"type": "http", "url": URL, "credentials": {"token": {}}}, ".credentials.token: has to be a reference"),
+        (
+            {"type": "http", "url": URL, "credentials": {"token": "hunter2"}},
+            ".credentials.token: has to be a reference",
+        ),
+        (
+            {"type": "http", "url": URL, "credentials": {"token": {}}},
+            ".credentials.token: has to be a reference",
+        ),
         (
             {"type": "http", "url": URL, "credentials": {"token": {"env": "A", "file": "/a"}}},
             ".credentials.token: has to be a reference",
@@ -124,7 +160,7 @@ def test_name_that_is_none_is_refused() -> None:
     assert 'repositories["a/b"]: "a/b" is no name for a repository' in found
 
 
-TABLE = f'[credentials]\n"env:NEXUS_PASSWORD" = "{URL}"\n"env:NEXUS_USER" = "{URL}:443/"\n'.replace(":443/", ":443")
+TABLE = f'[credentials]\n"env:NEXUS_PASSWORD" = "{URL}"\n"env:NEXUS_USER" = "{URL}:443"\n'
 
 
 def test_listed_reference_may_go_to_its_origin() -> None:
@@ -140,7 +176,9 @@ def test_user_name_goes_where_its_password_may_go() -> None:
 
 
 def test_reference_that_is_not_listed_is_refused() -> None:
-    found = repository_problems({"type": "http", "url": URL, "credentials": {"token": {"env": "NEXUS_PASWORD"}}}, TABLE)
+    found = repository_problems(
+        {"type": "http", "url": URL, "credentials": {"token": {"env": "NEXUS_PASWORD"}}}, TABLE
+    )
 
     assert found == [
         ".credentials.token: [credentials] of orchestrator.toml does not list this reference (did you mean "
@@ -155,7 +193,7 @@ def test_reference_towards_another_origin_is_refused() -> None:
     assert found == [
         f".credentials.{name}: [credentials] of orchestrator.toml allows this reference only towards {URL}, "
         "not towards https://evil.example; use another reference"
-        for name in ("password", "username")
+        for name in ("username", "password")
     ]
 
 

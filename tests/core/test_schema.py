@@ -35,7 +35,9 @@ def test_schemas_are_valid_and_describe_every_key(name: SchemaName) -> None:
 def test_every_object_of_the_schemas_refuses_unknown_keys(name: SchemaName) -> None:
     def open_objects(node: Any, path: str) -> list[str]:
         if isinstance(node, list):
-            return [one for index, child in enumerate(node) for one in open_objects(child, f"{path}[{index}]")]
+            return [
+                one for index, child in enumerate(node) for one in open_objects(child, f"{path}[{index}]")
+            ]
         if not isinstance(node, dict):
             return []
         is_open = node.get("type") == "object" and "additionalProperties" not in node
@@ -74,40 +76,69 @@ def test_what_does_not_fit_the_schema_is_explained(overrides: dict[str, Any], ex
         ({"version": "1 2"}, "version: has to be a version"),
         ({"version": "1.0\u0661"}, "version: has to be a version"),
         ({"kind": "service"}, 'kind: kind "service" is not implemented in version 0.1.0 yet; only "site" is'),
-        ({"kind": "sites"}, 'kind: kind "sites" is not implemented in version 0.1.0 yet; only "site" is (did you mean'),
+        (
+            {"kind": "sites"},
+            'kind: kind "sites" is not implemented in version 0.1.0 yet; only "site" is (did you mean',
+        ),
         ({"kind": 7}, "kind: has to be a string in quotes"),
         ({"depends_on": "shop"}, "depends_on: has to be a list [...]"),
         ({"depends_on": [1]}, "depends_on[0]: has to be a string in quotes"),
         ({"smoke": []}, 'smoke: "smoke" is not implemented in version 0.1.0 yet; remove it'),
-        ({"artifact": {"path": "a.zip", "sha256": "abc"}}, "artifact.sha256: has to be a SHA-256: 64 hexadecimal"),
-        ({"artifact": {"path": "a.zip", "strip_components": 1.0}}, "artifact.strip_components: has to be a whole"),
-        ({"artifact": {"path": "a.zip", "strip_components": True}}, "artifact.strip_components: has to be a whole"),
-        ({"artifact": {"path": "a.jar", "filename": "../a"}}, "artifact.filename: has to be one plain file name"),
+        (
+            {"artifact": {"path": "a.zip", "sha256": "abc"}},
+            "artifact.sha256: has to be a SHA-256: 64 hexadecimal",
+        ),
+        (
+            {"artifact": {"path": "a.zip", "strip_components": 1.0}},
+            "artifact.strip_components: has to be a whole",
+        ),
+        (
+            {"artifact": {"path": "a.zip", "strip_components": True}},
+            "artifact.strip_components: has to be a whole",
+        ),
+        (
+            {"artifact": {"path": "a.jar", "filename": "../a"}},
+            "artifact.filename: has to be one plain file name",
+        ),
         ({"artifact": {"path": 1}}, "artifact.path: has to be a string in quotes"),
         ({"artifact": {"maven": 1}}, "artifact.maven: has to be a string in quotes"),
         ({"artifact": "a.zip"}, "artifact: has to be an object {...}"),
-        ({"artifact": {"search": "x"}}, 'artifact.search: "search" is not implemented in version 0.1.0 yet; name'),
-        ({"artifact": {"path": "a.zip", "delivery": "push"}}, 'artifact.delivery: "delivery" is not implemented'),
+        (
+            {"artifact": {"search": "x"}},
+            'artifact.search: "search" is not implemented in version 0.1.0 yet; name',
+        ),
+        (
+            {"artifact": {"path": "a.zip", "delivery": "push"}},
+            'artifact.delivery: "delivery" is not implemented',
+        ),
     ],
 )
-def test_application_that_does_not_fit_the_schema_is_explained(overrides: dict[str, Any], expected: str) -> None:
+def test_application_that_does_not_fit_the_schema_is_explained(
+    overrides: dict[str, Any], expected: str
+) -> None:
     found = problems(make_manifest(applications={"shop": make_application(**overrides)}))
 
     assert len(found) == 1
     assert found[0].startswith(f"manifest.json: applications.shop.{expected}")
 
 
-@pytest.mark.parametrize("name", ["", "-a", ".a", "a.", "a/b", "a b", "a..b", "x" * 65, "caf\u00e9", "\u0430pp", "{{ x }}"])
+@pytest.mark.parametrize(
+    "name", ["", "-a", ".a", "a.", "a/b", "a b", "a..b", "x" * 65, "caf\u00e9", "\u0430pp", "{{ x }}"]
+)
 def test_application_name_that_is_no_file_name_is_refused(name: str) -> None:
     entries = {name: {"deployment_path": "/srv/shop"}}
-    found = problems(make_manifest(applications={name: make_application()}), make_environment(applications=entries))
+    found = problems(
+        make_manifest(applications={name: make_application()}), make_environment(applications=entries)
+    )
 
     assert len(found) == 2
     assert all("is no application name; it becomes file names" in line for line in found)
 
 
 def test_missing_keys_are_named() -> None:
-    found = problems({"applications": {"shop": {}}}, {"applications": {"shop": {"deployment_path": "/srv/a"}}})
+    found = problems(
+        {"applications": {"shop": {}}}, {"applications": {"shop": {"deployment_path": "/srv/a"}}}
+    )
 
     assert 'manifest.json: (top level): "manifest_version" is missing; add it' in found
     assert 'manifest.json: applications.shop: "version" is missing; add it' in found
@@ -123,13 +154,33 @@ def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
     found = problems(None, make_environment(**{key: {"whatever": ["it", 1]}}))
 
     assert len(found) == 1
-    assert found[0].startswith(f'staging-env.json: {key}: "{key}" is not implemented in version 0.1.0 yet; remove it')
+    assert found[0].startswith(
+        f'staging-env.json: {key}: "{key}" is not implemented in version 0.1.0 yet; remove it'
+    )
 
 
 @pytest.mark.parametrize(
     "key",
-    "shared_paths service variables secrets role package container owner group mode templates hooks smoke drain "
-    "delivery prune windows strategy".split(),
+    [
+        "shared_paths",
+        "service",
+        "variables",
+        "secrets",
+        "role",
+        "package",
+        "container",
+        "owner",
+        "group",
+        "mode",
+        "templates",
+        "hooks",
+        "smoke",
+        "drain",
+        "delivery",
+        "prune",
+        "windows",
+        "strategy",
+    ],
 )
 def test_later_features_of_applications_are_refused_by_name(key: str) -> None:
     entry = {"deployment_path": "/srv/shop", key: {"whatever": ["it", 1]}}

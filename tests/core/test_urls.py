@@ -60,7 +60,9 @@ def test_host_names_and_ip_addresses_are_addresses(text: str) -> None:
     assert is_address(text)
 
 
-@pytest.mark.parametrize("text", ["", "-oProxyCommand=x", "a b", "a;b", "1.2.3", "1.2.3.4.5", "fe80::1%eth0", "[::1]", "a:1"])
+@pytest.mark.parametrize(
+    "text", ["", "-oProxyCommand=x", "a b", "a;b", "1.2.3", "1.2.3.4.5", "fe80::1%eth0", "[::1]", "a:1"]
+)
 def test_other_text_is_no_address(text: str) -> None:
     assert not is_address(text)
 

@@ -150,7 +150,9 @@ class Deployments:
         return {**document, "output": output}
 
     def _git(self, directory: Path, *arguments: str) -> None:
-        subprocess.run(["git", *arguments], cwd=directory, env=self.environment, check=True, capture_output=True)
+        subprocess.run(
+            ["git", *arguments], cwd=directory, env=self.environment, check=True, capture_output=True
+        )
 
 
 def results(document: Mapping[str, Any]) -> dict[str, str]:

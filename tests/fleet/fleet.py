@@ -206,7 +206,7 @@ def _create_network(name: str, labels: dict[str, str]) -> IPv4Network:
 
 
 def _mac_address(address: str) -> str:
-    """Return one that stays across boots, or this machine looks for the host at its old one for most of a minute."""
+    """Return one that stays across boots: a new one is not believed for most of a minute."""
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x00, *IPv4Address(address).packed))
 
 

@@ -154,7 +154,9 @@ def test_wrong_host_key_is_refused(deployments: Deployments, hosts: HostFactory)
 def test_host_without_python_full_disk_and_wrong_checksum_each_have_their_code(
     deployments: Deployments, hosts: HostFactory
 ) -> None:
-    bare, small = hosts(HostSpec(name="bare", python=False), HostSpec(name="small", tmpfs={"/small": "size=2m"}))
+    bare, small = hosts(
+        HostSpec(name="bare", python=False), HostSpec(name="small", tmpfs={"/small": "size=2m"})
+    )
     deployments.publish("1.0.0", {**GOOD, "big": os.urandom(3 << 20).hex()})
     deployments.add_hosts([bare])
     deployments.release("1.0.0")

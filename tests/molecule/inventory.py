@@ -11,13 +11,29 @@ from typing import Any
 
 import yaml
 
-from tests.fleet.hosts import Fleet, FleetError, Host, HostSpec, remove
+from tests.fleet.hosts import Fleet, FleetError, Host, HostSpec, describe, remove
 from tests.molecule.scenarios import find_scenarios, session
 
 
 def render_inventory(hosts: list[Host]) -> dict[str, Any]:
     """Return hosts that `deploy` logs in to by key, with checked host keys and sudo without password."""
     return {"all": {"hosts": {host.name: _variables(host) for host in hosts}}}
+
+
+def running_hosts() -> list[Host]:
+    """Return this checkout's hosts, as they were started."""
+    return [
+        Host(
+            name=found["name"],
+            container=found["container"],
+            address=found["address"],
+            host_key=found["host_key"],
+            private_key=Path(found["private_key"]),
+            known_hosts=Path(found["known_hosts"]),
+            gateway=found["gateway"],
+        )
+        for found in describe(session())
+    ]
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +43,9 @@ def main(arguments: list[str]) -> int:
         remove(session())
         Path(file).unlink(missing_ok=True)
         if action == "up":
-            hosts = Fleet.create(session(), kept=True).start(*(HostSpec(name=s.name) for s in find_scenarios()))
+            hosts = Fleet.create(session(), kept=True).start(
+                *(HostSpec(name=s.name) for s in find_scenarios())
+            )
             Path(file).write_text(yaml.safe_dump(render_inventory(hosts)), encoding="utf-8")
     except FleetError as error:
         print(error, file=sys.stderr)  # noqa: T201

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,3 +52,19 @@ def session(repository: Path = REPOSITORY) -> str:
 def state_directory(repository: Path = REPOSITORY) -> Path:
     """Return the `ANSIBLE_HOME` of molecule's runs in this checkout."""
     return cache_directory() / session(repository)
+
+
+@contextmanager
+def the_only_run() -> Iterator[None]:
+    """Hold this checkout's hosts and state for as long as the block runs.
+
+    Raises:
+        BlockingIOError: another run holds them.
+    """
+    state_directory().mkdir(parents=True, exist_ok=True)
+    with (state_directory() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError("another run of molecule in this checkout has not ended") from error
+        yield

@@ -93,6 +93,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not placements and phase not in ("observe", "probe"):
             result.update(changed=False, placements=[])
             return result
+        if phase == "check" and placements[0]["healthcheck"]["origin"] == "controller":
+            program = load_program()
+            request = {"phase": phase, "placements": placements}
+            result.update(finish(phase, program.main.answer(request)))
+            return result
         result.update(self._work(phase, placements, arguments))
         return result
 
@@ -100,8 +105,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self, phase: str, placements: list[dict[str, Any]], arguments: dict[str, Any]
     ) -> dict[str, Any]:
         """One phase on the host, with an upload in between where the artifact comes from the controller."""
-        for placement in placements:
-            self._prepare_delivery(placement, phase)
+        refusals = [self._prepare_delivery(placement, phase) for placement in placements]
+        refused = [refusal for refusal in refusals if refusal is not None]
+        if refused:
+            return finish(phase, {"placements": refused})
         answer = self._ask_host(phase, placements, arguments)
         waiting = [
             placement
@@ -124,18 +131,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 done["healthcheck"] = placement["healthcheck"]
         return finish(phase, answer)
 
-    def _prepare_delivery(self, placement: dict[str, Any], phase: str) -> None:
+    def _prepare_delivery(self, placement: dict[str, Any], phase: str) -> dict[str, Any] | None:
+        """How the host gets the artifact; in check mode the controller looks into its own, and may refuse it."""
         artifact = placement.get("artifact")
         if phase not in ("stage", "fetch") or not artifact or artifact["delivery"] != "controller":
-            return
+            return None
         if self._connection.transport == "local":
             artifact["local"] = True
         elif self._task.check_mode and phase == "stage":
             program = load_program()
             try:
                 artifact["looked_into"] = program.staging.look_into({**artifact, "local": True}, {})
-            except (program.problems.Problem, OSError) as error:
-                raise AnsibleActionFail(f"{placement['application']}: {error}") from error
+            except program.problems.Problem as error:
+                problem = error.as_json()
+            except OSError as error:
+                problem = program.problems.from_os_error(error).as_json()
+            else:
+                return None
+            named = {key: placement[key] for key in ("application", "deployment_path")}
+            return {**named, "changed": False, "message": problem["message"], "problem": problem}
+        return None
 
     def _ask_host(
         self, phase: str, placements: list[dict[str, Any]], arguments: dict[str, Any]
@@ -177,7 +192,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         said = variables.get("__release_activated") or {}
         return (
             None
-            if said.get("unreachable") or "problem" in said and not said["placements"]
+            if said.get("unreachable") or ("problem" in said and not said["placements"])
             else said["placements"]
         )
 
@@ -340,7 +355,7 @@ def load_program() -> Any:
         package = importlib.util.module_from_spec(spec)
         sys.modules["host_program"] = package
         spec.loader.exec_module(package)
-    for name in ("problems", "staging", "verdict"):
+    for name in ("main", "problems", "staging", "verdict"):
         importlib.import_module(f"host_program.{name}")
     return sys.modules["host_program"]
 

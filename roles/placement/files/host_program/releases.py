@@ -136,10 +136,9 @@ def _switch(here, name, old):
     """The receipt says what is about to be live, then the link does. True when the link moved."""
     wanted, run, record = here.wanted, here.request["run"], here.receipt["releases"][name]
     resumed = here.live if here.live and here.live["directory"] == name else None
+    previous = resumed["previous"] if resumed else here.last_good(name)
     if old and old != name:
         previous = old
-    else:
-        previous = resumed["previous"] if resumed else here.last_good(name)
     proven = old == name and (record["state"] == "healthy" or bool(resumed and resumed["proven"]))
     if old != name:
         here.receipt["sequence"] += 1

@@ -1,0 +1,101 @@
+"""Role READMEs from their argument_specs: `python -m tests.role_docs [--check]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROLES = Path(__file__).resolve().parent.parent / "roles"
+EXAMPLES = {
+    "release": """\
+- hosts: web
+  roles:
+    - role: release
+      vars:
+        release_placements:
+          - application: my-website
+            version: 2.0.0
+            deployment_path: /srv/my-website
+            artifact:
+              location: https://nexus.example.net/repository/releases/my-website-2.0.0.zip
+              sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+              credentials: {username: ci, password: {env: NEXUS_PASSWORD}}
+            healthcheck: {url: "http://127.0.0.1:8080/health"}
+""",
+    "artifact": """\
+- hosts: web
+  roles:
+    - role: artifact
+      vars:
+        artifact_location: https://nexus.example.net/repository/releases/tool-1.0
+        artifact_sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+        artifact_path: /usr/local/bin/tool
+        artifact_mode: "0755"
+""",
+    "healthcheck": """\
+- hosts: web
+  roles:
+    - role: healthcheck
+      vars:
+        healthcheck_url: http://127.0.0.1:8080/health
+""",
+}
+
+
+def render(role: Path) -> str:
+    """The README of one role."""
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    about = yaml.safe_load((role / "meta" / "main.yml").read_text())["galaxy_info"]["description"]
+    lines = [
+        f"# {role.name}",
+        "",
+        f"{about}.",
+        "",
+        "Generated from `meta/argument_specs.yml`; edit that.",
+        "",
+    ]
+    if role.name in EXAMPLES:
+        lines += ["```yaml", EXAMPLES[role.name].rstrip(), "```", ""]
+    first = next(iter(specs.values()))
+    lines += ["## Entry points", ""]
+    lines += [f"- `{name}`: {spec['short_description']}" for name, spec in specs.items()]
+    lines += ["", "## Variables", "", "| Name | Type | Default | Means |", "|---|---|---|---|"]
+    lines += list(_rows(first["options"], ""))
+    return "\n".join(lines) + "\n"
+
+
+def _rows(options: dict[str, Any], prefix: str) -> list[str]:
+    rows = []
+    for name, option in options.items():
+        default = (
+            "required"
+            if option.get("required")
+            else f"`{option['default']!r}`"
+            if "default" in option
+            else ""
+        )
+        choices = f" ({', '.join(option['choices'])})" if "choices" in option else ""
+        rows.append(f"| `{prefix}{name}` | {option['type']}{choices} | {default} | {option['description']} |")
+        rows += _rows(option.get("options", {}), f"{prefix}{name}.")
+    return rows
+
+
+def main() -> int:
+    """Writes the READMEs, or with `--check` fails when one differs."""
+    stale = []
+    for role in sorted(path for path in ROLES.iterdir() if path.is_dir()):
+        readme, text = role / "README.md", render(role)
+        if "--check" in sys.argv:
+            stale += [str(readme)] if not readme.exists() or readme.read_text() != text else []
+        else:
+            readme.write_text(text)
+    if stale:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run python -m tests.role_docs\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
