@@ -33,7 +33,7 @@ class _Text(str):
 
 
 def _represent(dumper: yaml.CSafeDumper, value: _Text) -> yaml.ScalarNode:
-    resolved = _resolver.resolve(yaml.ScalarNode, str(value), (True, False))
+    resolved = _resolver.resolve(yaml.ScalarNode, str(value), (True, False))  # type: ignore[no-untyped-call]
     return dumper.represent_scalar("!unsafe" if resolved == _STRING else _STRING, str(value), style='"')
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +43,6 @@ def test_either_there_is_a_cycle_or_everything_comes_after_what_it_depends_on(
 
     for cycle in cycles:
         assert cycle[0] == cycle[-1]
-        assert all(after in graph[before] for before, after in zip(cycle, cycle[1:], strict=False))
+        assert all(after in graph[before] for before, after in itertools.pairwise(cycle))
     if not cycles:
         assert all(depths[one] > depths[other] for one in graph for other in graph[one] if other in graph)

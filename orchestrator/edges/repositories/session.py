@@ -231,6 +231,6 @@ def _place(url: httpx.URL) -> str:
 def _trust() -> ssl.SSLContext:
     """Return a context that trusts what this machine trusts (SSL_CERT_FILE included), as the hosts do."""
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and paths.capath is None:
+    if not (paths.cafile or paths.capath):
         return httpx.create_ssl_context()
     return ssl.create_default_context()
