@@ -34,7 +34,7 @@ def merge_entries(manifest: ParsedManifest, environment: ParsedEnvironment, name
     if key is None and environment.report is None:
         _report_unknown(manifest, name)
         return entries
-    if key is not None and manifest.is_complete:
+    if key is not None and manifest.applications:
         path: Path = ("environments", key)
         if len(manifest.applications) == 1:
             application = next(iter(manifest.applications))

@@ -73,14 +73,12 @@ class ParsedManifest:
     Attributes:
         applications: by name, sorted.
         targets: the manifest's own `environments`: name → `host`, `deployment_path`, `healthcheck_url`.
-        is_complete: whether every application that the document means is in `applications`.
     """
 
     manifest_version: str
     description: str
     applications: Mapping[str, ApplicationDraft]
     targets: Mapping[str, Mapping[str, str]]
-    is_complete: bool
     report: Report
 
 
@@ -113,7 +111,6 @@ def parse_manifest(value: Mapping[str, Any], report: Report) -> ParsedManifest:
         description=value.get("description", ""),
         applications=applications,
         targets=targets,
-        is_complete=bool(applications) and not (simple in report.bad or full in report.bad),
         report=report,
     )
 

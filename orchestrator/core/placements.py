@@ -105,7 +105,8 @@ def _choose_repository(
 
 
 def _check_path_is_there(draft: ApplicationDraft, entry: Entry) -> None:
-    if draft.kind == SITE and "deployment_path" not in entry.places:
+    is_reported = entry.place.path in entry.place.report.bad
+    if draft.kind == SITE and "deployment_path" not in entry.places and not is_reported:
         entry.place.add('"deployment_path" is missing; add the directory on the host that it is deployed to')
 
 

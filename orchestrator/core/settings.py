@@ -104,7 +104,7 @@ def environment_for_branch(settings: Settings, branch: str) -> str | None:
     That is the one whose `branch` it is, else the one of the same name unless that has another branch.
     """
     for name, environment in settings.environments.items():
-        if environment.branch == branch:
+        if branch and environment.branch == branch:
             return name
     named = settings.environments.get(branch, EnvironmentSettings())
     return branch if not named.branch and _ENVIRONMENT_NAME.fullmatch(branch) else None

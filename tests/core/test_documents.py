@@ -60,7 +60,6 @@ def test_violations_carry_the_lines_of_their_documents() -> None:
     assert [line.partition(": ")[0] for line in caught.value.details] == [
         "manifest.json:4",
         "staging-env.json:1",
-        "staging-env.json:1",
         "staging-env.json:4",
     ]
 

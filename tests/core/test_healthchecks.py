@@ -148,6 +148,12 @@ def test_healthcheck_needs_a_url_and_nothing_is_said_twice() -> None:
     ]
 
 
+def test_url_of_a_wrong_type_has_no_consequences() -> None:
+    assert problems(None, environment(healthcheck={"url": 7})) == [
+        "staging-env.json: applications.shop.healthcheck.url: has to be a string in quotes"
+    ]
+
+
 def test_healthcheck_in_both_forms_is_refused() -> None:
     url = "http://a.example/"
     (found,) = problems(None, environment(healthcheck={"url": url}, healthcheck_url=url))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -30,6 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.fleet)
 
 
+def without_hosts(reason: str, *, required: bool) -> NoReturn:
+    """End the test: skipped with the reason, failed where hosts are required."""
+    if required:
+        pytest.fail(f"{REQUIRE}=1, but: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[Fleet]:
     """A fleet with three hosts, `web1` to `web3`, for tests that leave them as they were."""
@@ -40,9 +48,7 @@ def fleet() -> Iterator[Fleet]:
         except FleetError as error:
             reason = str(error)
     if reason is not None:
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"{REQUIRE}=1, but: {reason}", pytrace=False)
-        pytest.skip(reason)
+        without_hosts(reason, required=os.environ.get(REQUIRE) == "1")
     remove_stale()
     with Fleet.create("pytest") as fleet:
         fleet.start(*(HostSpec(name=f"web{number}") for number in (1, 2, 3)))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet.conftest import without_hosts
 from tests.fleet.hosts import (
     LOGIN_TRACES,
     Fleet,
@@ -61,6 +62,16 @@ def test_reason_names_what_is_missing_and_the_package(tmp_path: Path) -> None:
 
 def test_reason_asks_an_ordinary_user_for_root() -> None:
     assert "need root" in str(unavailable_reason(effective_uid=1000))
+
+
+def test_missing_hosts_skip_with_the_reason() -> None:
+    with pytest.raises(pytest.skip.Exception, match="no podman"):
+        without_hosts("no podman", required=False)
+
+
+def test_missing_hosts_fail_where_they_are_required() -> None:
+    with pytest.raises(pytest.fail.Exception, match="REQUIRE_FLEET=1, but: no podman"):
+        without_hosts("no podman", required=True)
 
 
 @pytest.mark.parametrize("user", ["root", "deploy", "operator", "plain"])

@@ -1,8 +1,8 @@
 """Run the roles' molecule scenarios on real hosts: `python -m tests.molecule.run [--keep] [-v] [SCENARIO …]`.
 
-Hosts are created once, one for each scenario; every scenario runs to its end whatever the others do; the hosts
+Hosts are created once, one for each scenario. Every scenario runs to its end whatever the others do, and the hosts
 are destroyed at the end, after a failure and Ctrl-C too. A scenario's steps are syntax, check (which must change
-nothing on the host), converge, idempotence, verify. Ends with a table; 1 when a scenario failed.
+nothing on its host), converge, idempotence, verify. Ends with a table; 1 when a scenario failed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Result:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run them: 0 when all passed, or when hosts cannot be had and need not; else 1, or 128 and the signal."""
-    parser = argparse.ArgumentParser(prog="python -m tests.molecule.run", description="Run scenarios.")
+    parser = argparse.ArgumentParser(prog="python -m tests.molecule.run")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="default: all")
     parser.add_argument("--keep", action="store_true", help="leave the hosts, for another look")
     parser.add_argument("-v", "--verbose", action="store_true", help="show molecule's output as it comes")
