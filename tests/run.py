@@ -35,6 +35,7 @@ def python(*arguments: str) -> tuple[str, ...]:
 CHECKS = (
     Check(group="lint", name="ruff format", command=(str(BIN / "ruff"), "format", "--check", ".")),
     Check(group="lint", name="ruff", command=(str(BIN / "ruff"), "check", ".")),
+    Check(group="lint", name="role READMEs", command=python("-m", "tests.role_docs", "--check")),
     Check(group="lint", name="mypy", command=(str(BIN / "mypy"),)),
     Check(
         group="lint",

@@ -202,6 +202,15 @@ def test_wrong_setting_of_the_manifest_has_no_consequences(target: dict[str, str
     assert found.startswith(f"manifest.json: environments.staging.{key}: ")
 
 
+def test_host_that_is_wrong_in_both_documents_is_reported_in_both() -> None:
+    found = problems(simple(host="localhost"), make_environment(hosts={"localhost": {}}, applications=ABSENT))
+
+    assert [line.partition(': "localhost"')[0] for line in found] == [
+        "manifest.json: environments.staging.host",
+        "staging-env.json: hosts.localhost",
+    ]
+
+
 def test_application_without_entry_is_refused_with_a_near_miss() -> None:
     (found,) = problems(None, make_environment(applications={"shp": {"deployment_path": "/srv/shop"}}))
 

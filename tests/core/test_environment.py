@@ -64,7 +64,10 @@ def test_strategy_that_is_wrong_is_explained(strategy: dict[str, Any], expected:
             ".healthcheck_url: has to be a string in quotes",
         ),
         ({"deployment_path": "/srv/shop", "healthcheck": []}, ".healthcheck: has to be an object {...}"),
-        ({"deployment_path": "/srv/shop", "hosts": "web"}, '.hosts: has to be a list of host or group names, or "all"'),
+        (
+            {"deployment_path": "/srv/shop", "hosts": "web"},
+            '.hosts: has to be a list of host or group names, or "all"',
+        ),
         ({"deployment_path": "/srv/shop", "hosts": [7, "web"]}, ".hosts[0]: has to be a string in quotes"),
         ([], ": has to be an object {...}"),
     ],

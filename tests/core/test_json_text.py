@@ -92,6 +92,13 @@ def test_what_is_no_strict_json_is_one_violation(content: bytes, message: str) -
     assert message in found[0]
 
 
+def test_lines_are_found_in_text_that_is_no_json() -> None:
+    document = JsonText(label="m.json", text=',}[\n{"\\x": 1,\n"a": ]}')
+
+    assert document.line_of((0, "\\x")) == 2
+    assert document.line_of((0, "a")) == 3
+
+
 @given(st.binary())
 def test_arbitrary_bytes_never_raise(content: bytes) -> None:
     read(content)

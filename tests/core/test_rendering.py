@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,8 +95,8 @@ def test_deployment_holds_only_hosts_with_something_to_do() -> None:
         make_placement(host=done),
         make_placement(host=make_host("gate")),
     )
-    unreachable = make_observed("down")
-    plan = make_plan(desired, unreachable)
+    desired = replace(desired, hosts=(*desired.hosts, make_host("idle")))
+    plan = make_plan(desired, make_observed("down"))
     inventory, extra = render_deployment(plan, desired, make_artifacts(desired), RUN)
     assert sorted(inventory["all"]["hosts"]) == ["busy", "down", "gate"]
     placements = inventory["all"]["hosts"]["busy"]["release_placements"]

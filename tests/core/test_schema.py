@@ -135,6 +135,12 @@ def test_application_name_that_is_no_file_name_is_refused(name: str) -> None:
     assert all("is no application name; it becomes file names" in line for line in found)
 
 
+def test_only_the_missing_key_is_named() -> None:
+    assert problems(make_manifest(applications={"shop": {"artifact": {"path": "a.zip"}}})) == [
+        'manifest.json: applications.shop: "version" is missing; add it'
+    ]
+
+
 def test_missing_keys_are_named() -> None:
     found = problems(
         {"applications": {"shop": {}}}, {"applications": {"shop": {"deployment_path": "/srv/a"}}}

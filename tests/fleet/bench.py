@@ -61,7 +61,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="update docs/benchmarks.md")
     options = parser.parse_args()
-    rows: dict[str, list[float]] = {"deploy": [], "plain deploy": [], "nothing to do": [], "plain nothing to do": []}
+    rows: dict[str, list[float]] = {
+        "deploy": [],
+        "plain deploy": [],
+        "nothing to do": [],
+        "plain nothing to do": [],
+    }
     with Fleet.create("bench") as fleet, tempfile.TemporaryDirectory() as directory:
         hosts = fleet.start(*(HostSpec(name=f"bench{number}") for number in range(1, options.hosts + 1)))
         store = Path(directory) / "nexus"
@@ -89,7 +94,15 @@ def main() -> int:
                 variables = {"version": version, "url": url, "sha256": hashlib.sha256(content).hexdigest()}
                 plain = [
                     str(Path(sys.executable).parent / "ansible-playbook"),
-                    *("-i", str(inventory), "-f", str(options.hosts), "-e", json.dumps(variables), str(playbook)),
+                    *(
+                        "-i",
+                        str(inventory),
+                        "-f",
+                        str(options.hosts),
+                        "-e",
+                        json.dumps(variables),
+                        str(playbook),
+                    ),
                 ]
                 ours = [sys.executable, "-m", "orchestrator", "deploy", "--branch", "dev"]
                 for name, command in (
@@ -121,7 +134,10 @@ def make_site(version: str) -> bytes:
 
 def measure(command: list[str], made: Deployments) -> float:
     """Seconds of one command, which has to succeed."""
-    environment = {**made.environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **made.environment,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     began = time.monotonic()
     done = subprocess.run(
         command, cwd=made.clone, env=environment, capture_output=True, text=True, check=False, timeout=600
