@@ -83,7 +83,7 @@ def command(directory: str, /, **options: Any) -> int:
     if options["json_path"] != "-":
         _show_ansible(outcome, output, log)
         if plan.changes:
-            print_outcome(outcome)
+            print_outcome(outcome, check=options["check"])
         line(
             console,
             _closing(plan, outcome, check=options["check"]) if plan.changes else summarise(plan),

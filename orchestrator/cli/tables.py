@@ -121,8 +121,8 @@ def summarise(plan: Plan) -> str:
     return f"{changes} to change on {hosts} host{'s' if hosts != 1 else ''}, {skips} unchanged{tail}."
 
 
-def print_outcome(outcome: Outcome) -> None:
-    """What is true now, application × host."""
+def print_outcome(outcome: Outcome, *, check: bool = False) -> None:
+    """What is true now, application × host; in check mode, what would be."""
     rows = [
         (
             one.application,
@@ -138,9 +138,7 @@ def print_outcome(outcome: Outcome) -> None:
     ]
     if rows:
         console = make_console()
-        print_table(
-            console, ("application", "host", "result", "from", "to", "live now", "what happened"), rows, 2
-        )
+        print_table(console, ("application", "host", result, "from", "to", live, what), rows, 2)
 
 
 def line(console: Console, text: str, style: str = "") -> None:

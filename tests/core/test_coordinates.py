@@ -32,7 +32,7 @@ def test_artifact_name_says_application_and_version(file_name: str, application:
     "file_name", ["website.zip", "website-2.0.0", "-1.0.zip", "a-1..0.zip", ".a-1.zip", "a-b.zip"]
 )
 def test_file_name_without_name_version_or_extension_is_refused(file_name: str) -> None:
-    with pytest.raises(CoordinateError, match="has to be <name>-<version>.<extension>"):
+    with pytest.raises(CoordinateError, match=r"has to be <name>-<version>.<extension>"):
         split_artifact_name(file_name)
 
 
