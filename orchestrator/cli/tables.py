@@ -136,6 +136,9 @@ def print_outcome(outcome: Outcome, *, check: bool = False) -> None:
         for one in outcome.placements
         if one.result != "unchanged" or len(outcome.placements) <= SHOWN_STEPS
     ]
+    result, live, what = (
+        ("would be", "live then", "why") if check else ("result", "live now", "what happened")
+    )
     if rows:
         console = make_console()
         print_table(console, ("application", "host", result, "from", "to", live, what), rows, 2)
