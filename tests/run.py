@@ -58,7 +58,12 @@ CHECKS = (
         ),
     ),
     Check(group="unit", name="edges", command=python("-m", "pytest", "-q", "tests/edges")),
-    Check(group="fleet", name="fleet", command=python("-m", "pytest", "-q", "tests/fleet"), needs_fleet=True),
+    Check(
+        group="fleet",
+        name="fleet",
+        command=python("-m", "pytest", "-q", "tests/fleet", "tests/molecule"),
+        needs_fleet=True,
+    ),
     Check(group="molecule", name="molecule", command=python("-m", "tests.molecule.run"), needs_fleet=True),
 )
 

@@ -42,7 +42,7 @@ def server(fleet: Fleet, tmp_path: Path) -> Iterator[str]:
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=str(tmp_path))  # type: ignore[arg-type]
 
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *arguments: object) -> None:
             return
 
     with http.server.ThreadingHTTPServer((fleet.gateway, 0), Handler) as running:
