@@ -97,7 +97,7 @@ def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, c
     said: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
     for report in reports:
         kept = by_host.setdefault(report.host, {})
-        if report.status != "started" or report.phase not in kept:
+        if report.phase not in kept or kept[report.phase].status in ("started", "ok"):
             kept[report.phase] = report
         for one in report.result.get("placements") or ():
             key = (one["application"], report.host, one["deployment_path"])
@@ -125,11 +125,12 @@ def _fold_step(
         merged = {**(activated or {}), **settled, "from": activated or {}}
         changed = bool((activated or {}).get("changed")) or bool(settled["changed"])
         return _from_answer(step, merged, changed)
-    if activated is not None:
+    lost = reports.get("settle")
+    if activated is not None and (lost is None or lost.status != "unreachable"):
         return _from_answer(step, activated, bool(activated["changed"]))
-    if "activate" in reports or "settle" in reports:
-        report = reports.get("settle") or reports["activate"]
-        return _silence(step, report, "unknown")
+    silent = lost or reports.get("activate")
+    if silent is not None and silent.status != "ok":
+        return _silence(step, silent, "unknown")
     if staged is not None and not staged.get("problem"):
         return _outcome(step, "staged", step.from_version, "staged; what was live still is")
     if staged is not None:

@@ -92,6 +92,27 @@ def test_settling_that_failed_without_answer_is_unknown() -> None:
     assert outcome.verdict == "unknown"
 
 
+def test_group_that_was_not_reached_is_staged() -> None:
+    other = {"application": "other", "deployment_path": "/srv/other", "changed": True, "message": "m"}
+    outcome = fold(said("stage"), report("activate", placements=[{**other, "result": "healthy"}]))
+    assert outcome.placements[0].result == "staged"
+
+
+def test_second_group_that_began_and_never_answered_is_unknown() -> None:
+    outcome = fold(said("stage"), report("activate"), report("activate", status="started"))
+    assert outcome.placements[0].result == "unknown"
+
+
+def test_answer_of_another_group_does_not_hide_that_the_host_vanished() -> None:
+    outcome = fold(said("stage"), report("activate", status="unreachable"), report("activate"))
+    assert outcome.placements[0].result == "unknown"
+
+
+def test_host_that_vanished_before_it_was_switched_back_is_unknown() -> None:
+    gone = report("settle", status="unreachable", msg="gone")
+    assert fold(said("activate", result="healthy"), gone).placements[0].result == "unknown"
+
+
 def test_staged_only_leaves_what_was_live() -> None:
     outcome = fold(said("stage"))
     assert (outcome.verdict, outcome.placements[0].result) == ("failed", "staged")

@@ -30,6 +30,7 @@ class Deployments:
     Attributes:
         settings: of the application `site`; change it before `release`.
         hosts: the environment's `hosts` object.
+        regions: its `regions` instead, when there are any.
         strategy: the environment's `strategy`.
         secrets: environment variables of every command.
     """
@@ -38,6 +39,7 @@ class Deployments:
     server: ArtifactServer
     settings: dict[str, Any] = field(default_factory=dict)
     hosts: dict[str, Any] = field(default_factory=dict)
+    regions: dict[str, Any] = field(default_factory=dict)
     strategy: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
 
@@ -97,7 +99,7 @@ class Deployments:
                     "credentials": {"username": "ci", "password": {"env": "NEXUS_PASSWORD"}},
                 }
             },
-            "hosts": self.hosts,
+            **({"regions": self.regions} if self.regions else {"hosts": self.hosts}),
             "applications": {"site": {"hosts": ["all"], "deployment_path": "/srv/site", **self.settings}},
             "strategy": self.strategy,
         }

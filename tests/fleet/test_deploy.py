@@ -277,3 +277,28 @@ def test_no_secret_in_arguments_environments_files_or_output(
     patterns = " ".join(f"-e {shlex.quote(secret)}" for secret in secrets)
     found = host.run(f"grep -rlF {patterns} /var/lib /srv /tmp /home || true")
     assert found.stdout.strip() == ""
+
+
+def test_groups_follow_each_other_and_stop_at_the_first_that_fails(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    first, second, third = hosts(3)
+    for host in (first, second, third):
+        serve_site(host)
+    deployments.add_hosts([first, second, third])
+    named, deployments.hosts = deployments.hosts, {}
+    regions = {
+        name: {"order": order, "hosts": {host.name: named[host.name]}}
+        for order, (name, host) in enumerate((("north", first), ("south", second), ("west", third)))
+    }
+    deployments.settings = HEALTH
+    deployments.regions = regions
+    deployments.publish("1.0.0", GOOD)
+    deployments.release("1.0.0")
+    assert set(results(deployments.deploy()).values()) == {"deployed"}
+    deployments.publish("2.0.0", {"index.html": "two", "health": "ok"})
+    second.run("systemctl stop site")
+    deployments.release("2.0.0")
+    document = deployments.deploy(expect=25)
+    assert results(document) == {first.name: "deployed", second.name: "unknown", third.name: "staged"}
+    assert [live_index(host) for host in (first, second, third)] == ["two", "one", "one"]
