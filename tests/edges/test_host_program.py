@@ -8,8 +8,10 @@ import json
 import os
 import stat
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from host_program import releases
 from host_program.main import answer
 
 from orchestrator.demo.artifact_server import ArtifactServer
+from tests.edges.test_resolving import serving
 
 IDENTITY = "shop-deploy/dev"
 
@@ -338,3 +341,50 @@ def test_absent_removes_what_is_ours_and_leaves_foreign_files(host: Host) -> Non
     assert host.phase("absent", placement)["changed"] is True
     assert sorted(path.name for path in host.path.iterdir()) == ["foreign"]
     assert host.observe() == []
+
+
+def test_credentials_do_not_follow_a_redirect_to_another_origin(host: Host) -> None:
+    content = make_zip({"i": "1"})
+    artifact = host.publish("site-1.zip", content)
+    with serving(lambda path: (200, {}, content)) as (store, at_store):
+        redirect = (302, {"Location": f"{store}/signed?signature=x"}, b"")
+        with serving(lambda path: redirect) as (url, at_first):
+            found = host.deploy(host.placement("1", {**artifact, "location": f"{url}/site-1.zip"}))
+    assert found["result"] == "healthy"
+    assert "authorization" in at_first[0]
+    assert len(at_store) == 1
+    assert "authorization" not in at_store[0]
+
+
+def test_broken_download_is_resumed_and_verified(host: Host) -> None:
+    content = make_zip({"i": os.urandom(400_000).hex()})
+    artifact = host.publish("site-1.zip", content)
+    ranges: list[str] = []
+
+    class Breaking(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range", "")
+            ranges.append(wanted)
+            start = int(wanted[6:-1]) if wanted else 0
+            self.send_response(206 if wanted else 200)
+            self.send_header("ETag", '"one"')
+            self.send_header("Content-Length", str(len(content) - start))
+            if wanted:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            self.end_headers()
+            self.wfile.write(content[start:] if wanted else content[:1000])
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Nothing is printed."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/site-1.zip"
+    found = host.deploy(host.placement("1", {**artifact, "location": url}))
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert found["result"] == "healthy"
+    assert len(ranges) == 2
+    assert ranges[0] == ""
