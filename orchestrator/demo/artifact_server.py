@@ -12,12 +12,14 @@ import hashlib
 import hmac
 import json
 import re
+import sys
 import threading
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -58,8 +60,7 @@ class ArtifactServer:
         root.mkdir(parents=True, exist_ok=True)
         self.log = Log()
         expected = base64.b64encode(f"{username}:{password}".encode()).decode() if username else ""
-        self._server = ThreadingHTTPServer((address, port), self.handler(root.resolve(), expected, self.log))
-        self._server.daemon_threads = True
+        self._server = _Server((address, port), self.handler(root.resolve(), expected, self.log))
         host, bound = self._server.server_address[:2]
         self.url = f"http://{host!s}:{bound}"
 
@@ -78,10 +79,29 @@ class ArtifactServer:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    """Threads end with the process; many hosts may connect at once; a client that hangs up is no error."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def server_bind(self) -> None:
+        # The parent's asks the DNS for this machine's name, which may take seconds.
+        TCPServer.server_bind(self)
+        host, self.server_port = self.server_address[:2]
+        self.server_name = str(host)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    # Headers and body are written apart; with Nagle's algorithm each answer would wait for an ACK, 40 ms.
+    disable_nagle_algorithm = True
     server_version = "Nexus-double"
     root: Path
     expected: str
@@ -130,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _target(self) -> Path | None:
         path = unquote(urlsplit(self.path).path)
-        if not path.startswith("/repository/"):
+        if not path.startswith("/repository/") or "\0" in path:
             return None
         target = (self.root / path.removeprefix("/repository/")).resolve()
         return target if target.is_relative_to(self.root) and target != self.root else None
@@ -169,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
     def _search(self, query: dict[str, list[str]]) -> None:
         repository, name = query.get("repository", [""])[0], query.get("name", [""])[0]
         items: list[dict[str, Any]] = []
-        file = (self.root / repository / name.lstrip("/")).resolve()
+        file = (self.root / repository / name.lstrip("/").replace("\0", "")).resolve()
         if name.startswith("/") and file.is_relative_to(self.root) and file.is_file():
             content = file.read_bytes()
             items.append(

@@ -50,7 +50,7 @@ def connection_problem(error: Exception, url: str, timeout_seconds: float) -> Re
         )
     if isinstance(error, httpx.ConnectTimeout):
         return RepositoryError(
-            f"{server}: no connection within {timeout_seconds:g} s at most",
+            f"{server}: no connection could be made in time",
             resolution="check the repository's `url`, firewalls, and whether a proxy is needed",
         )
     if isinstance(error, httpx.TimeoutException):

@@ -28,7 +28,7 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _BUSY: Final = frozenset({429, 502, 503})
 _MAX_REDIRECTS: Final = 5
 _ATTEMPTS: Final = 4
-_PATIENCE_SECONDS: Final = 8.0
+_PATIENCE_SECONDS: Final = 7.0
 _CONNECT_SECONDS: Final = 5.0
 _ERROR_BODY_BYTES: Final = 1 << 16
 
@@ -174,7 +174,7 @@ def with_body(exchange: Exchange, limit_bytes: int = _ERROR_BODY_BYTES) -> Answe
 def retry_wait(error: Exception, *, elapsed_seconds: float) -> bool | float:
     """Return whether to try again: True (after the usual pause), False, or after so many seconds.
 
-    Asking again has to fit into the patience of 8 seconds; a server that wants a longer pause is not asked.
+    Asking again has to fit into the patience of 7 seconds; a server that wants a longer pause is not asked.
     """
     if elapsed_seconds > _PATIENCE_SECONDS:
         return False
