@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -302,3 +303,13 @@ def test_groups_follow_each_other_and_stop_at_the_first_that_fails(
     document = deployments.deploy(expect=25)
     assert results(document) == {first.name: "deployed", second.name: "unknown", third.name: "staged"}
     assert [live_index(host) for host in (first, second, third)] == ["two", "one", "one"]
+
+
+def test_scan_prints_the_key_that_the_host_really_has(deployments: Deployments, hosts: HostFactory) -> None:
+    (host,) = hosts(1)
+    deployments.add_hosts([host])
+    del deployments.hosts[host.name]["host_key"]
+    deployments.release("1.0.0")
+    output = deployments.command("hosts", "scan", "--branch", "dev")
+    found = json.loads(output[: output.rindex("}") + 1])
+    assert host.host_key in found[host.name]["host_key"]
