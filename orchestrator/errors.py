@@ -20,7 +20,11 @@
     ├── UnknownOutcomeError          25   nobody can say what a host runs now
     ├── ProviderError                26   the environment provider failed
     ├── AnsibleError                 27   ansible-runner itself failed
-    └── DoctorError                  28   doctor has findings that prevent a deployment
+    ├── DoctorError                  28   doctor has findings that prevent a deployment
+    ├── LockError                    29   the environment's lock is another's, has expired, or was lost
+    ├── LedgerError                  30   the ledger cannot be read or written
+    ├── PlanMismatchError            31   the plan that was required is not the one that would be done now
+    └── MergeConflictError           32   source and target of a pull request contradict each other
 
 130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
 """
@@ -166,3 +170,27 @@ class DoctorError(OrchestratorError):
     """`doctor` has findings that prevent a deployment."""
 
     exit_code = 28
+
+
+class LockError(OrchestratorError):
+    """The environment's lock is another's, has expired, or was lost on the way."""
+
+    exit_code = 29
+
+
+class LedgerError(OrchestratorError):
+    """The ledger cannot be read or written."""
+
+    exit_code = 30
+
+
+class PlanMismatchError(OrchestratorError):
+    """The plan that was required is not the one that would be done now."""
+
+    exit_code = 31
+
+
+class MergeConflictError(OrchestratorError):
+    """Source and target of a pull request contradict each other."""
+
+    exit_code = 32
