@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import click
 from orchestrator.cli.options import make_target, target_options, write_json
 
 if TYPE_CHECKING:
+    from orchestrator.core.observed import ObservedHost
     from orchestrator.core.outcome import Outcome
     from orchestrator.core.plan import Plan
 
@@ -37,45 +39,42 @@ def command(directory: str, /, **options: Any) -> int:
     from orchestrator.cli import main
     from orchestrator.cli.progress import Progress
     from orchestrator.cli.tables import line, make_console, print_outcome, print_plan, summarise
+    from orchestrator.deployment import Deployment
     from orchestrator.edges.failures import error_for_hosts, error_for_outcome
 
     started = time.monotonic()
     intent = workflow.read_intent(make_target(directory, options, strict=True))
     selected = workflow.select(intent, options["applications"], options["limits"])
-    artifacts = workflow.resolve(intent, offline=False)
-    names = sorted({placement.host.name for placement in selected.placements})
-    hosts = tuple(host for host in intent.desired.hosts if host.name in set(names))
     run = workflow.new_run(intent)
-    with workflow.open_workspace(intent) as workspace:
-        main.running.set()
-        shared = {"forks": options["forks"], "cancelled": main.cancelled.is_set}
-        with Progress(names, quiet=True) as progress:
-            observed = workflow.observe(
-                intent, workspace, hosts, verify=options["verify"], on_report=progress, **shared
-            )
-        plan = workflow.compile_intent(intent, artifacts, observed, selected)
+    progress = Progress(host.name for host in workflow.hosts_of(selected))
+
+    def show(plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         mode = "Check" if options["check"] else "Deployment"
         title = f"{mode} of {plan.identity.environment} at {intent.revision.label}, manifest {plan.manifest_version}"
-        if options["json_path"] != "-":
-            print_plan(plan, title=title, notes=filter(None, [intent.revision.note]))
-        silent = [observed[name] for name in plan.unknown_hosts]
-        tolerated = plan.strategy.max_unreachable
-        if len(silent) > tolerated:
-            failure = error_for_hosts(silent)
+        with progress.paused():
+            if options["json_path"] != "-":
+                print_plan(plan, title=title, notes=filter(None, [intent.revision.note]))
+        if len(plan.unknown_hosts) > plan.strategy.max_unreachable:
+            failure = error_for_hosts(observed[name] for name in plan.unknown_hosts)
             _close(options, plan, workflow.nothing_done(plan), intent, run, started, verdict_only=True)
             raise failure
-        with Progress(sorted({step.host for step in plan.changes})) as progress:
-            outcome, output = workflow.execute(
-                intent,
-                plan,
-                artifacts,
-                workspace,
-                run=run,
-                check=options["check"],
-                diff=options["diff"],
-                on_report=progress,
-                **shared,
-            )
+
+    deployment = Deployment(
+        intent=intent,
+        selected=selected,
+        run=run,
+        check=options["check"],
+        diff=options["diff"],
+        verify=options["verify"],
+        forks=options["forks"],
+        on_plan=show,
+        on_report=progress,
+        cancelled=main.cancelled.is_set,
+    )
+    with workflow.open_workspace(intent) as workspace, progress:
+        main.running.set()
+        done = deployment.execute(workspace)
+    plan, outcome, output = done.plan, done.outcome, done.output
     log = _write_log(
         options["log_path"], intent.repository.state_directory / "logs" / f"{run.id}.log", output
     )
@@ -93,8 +92,8 @@ def command(directory: str, /, **options: Any) -> int:
     main.running.clear()
     error = error_for_outcome(outcome)
     if outcome.verdict == "cancelled" or (main.cancelled.is_set() and error is not None):
-        done = ", ".join(f"{one.application} on {one.host}: {one.result}" for one in outcome.placements)
-        click.echo(f"interrupted; {done}", err=True)
+        said = ", ".join(f"{one.application} on {one.host}: {one.result}" for one in outcome.placements)
+        click.echo(f"interrupted; {said}", err=True)
         return 130
     if error is not None:
         raise error
@@ -111,11 +110,11 @@ def _close(
     *,
     verdict_only: bool = False,
 ) -> None:
-    from orchestrator import workflow
     from orchestrator.cli.tables import line, make_console
     from orchestrator.core.plan import plan_document
+    from orchestrator.recording import record
 
-    where = "" if options["check"] else workflow.record(intent, plan, outcome, run, started=started)
+    where = "" if options["check"] else record(intent, plan, outcome, run, started=started)
     if options["json_path"]:
         document = {
             "format": 1,
