@@ -116,7 +116,7 @@ def _fill(tree, artifact, download):
         if artifact["packing"] == "zip":
             archives.unpack_zip(file, tree)
         elif artifact["packing"] == "tar":
-            archives.unpack_tar(file, tree)
+            archives.unpack_tar(file, tree, artifact["location"])
         else:
             size = os.path.getsize(download)
             tree.add_file(artifact["filename"], 0o644, size, iter(lambda: file.read(1 << 20), b""))
@@ -148,7 +148,7 @@ def look_into(artifact, secrets):
     header = fetch.authorization(artifact.get("credentials"), secrets)
     if artifact["packing"] == "tar":
         with fetch.open_url(artifact["location"], header) as response:
-            archives.unpack_tar(response, tree)
+            archives.unpack_tar(response, tree, artifact["location"])
     else:
         try:
             remote = fetch.RemoteFile(artifact["location"], header)
