@@ -44,6 +44,8 @@ PHASES = {
     "Activate | Switch": "activate",
     "Activate | Confirm": "settle",
 }
+STATISTICS = "playbook_on_stats"
+CLOSING_SECONDS = 10
 _STATUS: Mapping[str, Literal["started", "ok", "failed", "unreachable"]] = {
     "runner_on_start": "started",
     "runner_on_ok": "ok",
@@ -62,18 +64,28 @@ class EventStream:
         self._environment, self._cancelled = environment, cancelled
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="ansible-runner", daemon=True)
+        self._complete = self._abandoned = False
         self.status = ""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        thread = threading.Thread(target=self._work, name="ansible-runner", daemon=True)
-        thread.start()
+        """Events up to the closing statistics; the process may still be ending then, see `close`."""
+        self._thread.start()
         while (event := self._events.get()) is not None:
             yield event
-        thread.join()
+            if event.get("event") == STATISTICS:
+                self._complete = True
+                return
         if self._error is not None:
             raise AnsibleError(
                 f"ansible-runner failed: {self._error}", resolution="see `orchestrator doctor`"
             ) from self._error
+
+    def close(self) -> None:
+        """The process has ended: by itself after its statistics, else because it is cancelled now."""
+        self._abandoned = not self._complete
+        if self._thread.is_alive():
+            self._thread.join(CLOSING_SECONDS)
 
     def _work(self) -> None:
         from ansible_runner.interface import init_runner
@@ -85,7 +97,7 @@ class EventStream:
                 fact_cache_type="memory",
                 quiet=True,
                 event_handler=self._enqueue,
-                cancel_callback=self._cancelled,
+                cancel_callback=lambda: self._abandoned or self._cancelled(),
             )
             # It has copied our whole environment, which it would also write to disk.
             own = {name: runner.config.env[name] for name in RUNNER_VARIABLES if name in runner.config.env}

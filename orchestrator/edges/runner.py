@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from orchestrator.core.outcome import HostReport
 from orchestrator.core.ssh import render_known_hosts, render_ssh_config
 from orchestrator.core.unsafe_yaml import render_unsafe_yaml
 from orchestrator.edges.ansible_content import ansible_content
-from orchestrator.edges.ansible_process import EventStream, ansible_environment, read_event
+from orchestrator.edges.ansible_process import STATISTICS, EventStream, ansible_environment, read_event
 from orchestrator.edges.credentials import SecretSource
 from orchestrator.edges.playbook_server import PlaybookServer, Rollout
 from orchestrator.edges.ssh_agent import keys_in_agent
@@ -56,6 +56,7 @@ class Workspace:
     hosts: tuple[Host, ...]
     secrets: SecretSource
     known_hosts: str = ""
+    running: list[EventStream] = field(default_factory=list)
 
     @classmethod
     @contextlib.contextmanager
@@ -64,6 +65,7 @@ class Workspace:
     ) -> Iterator[Workspace]:
         """The directory exists while the context is open, its ssh connections too."""
         path = Path(tempfile.mkdtemp(prefix="orch-"))
+        running: list[EventStream] = []
         try:
             for name in ("env", "inventory", "cp"):
                 (path / name).mkdir(mode=0o700)
@@ -73,8 +75,10 @@ class Workspace:
                 render_ssh_config(hosts, directory=str(path), known_hosts=known_hosts),
             )
             with keys_in_agent(hosts, secrets):
-                yield cls(path=path, hosts=hosts, secrets=secrets, known_hosts=known_hosts)
+                yield cls(path=path, hosts=hosts, secrets=secrets, known_hosts=known_hosts, running=running)
         finally:
+            for stream in running:
+                stream.close()
             _close_connections(path / "cp")
             shutil.rmtree(path, ignore_errors=True)
 
@@ -105,6 +109,8 @@ class Workspace:
             Exception: what `decide` raises, once the playbook has ended.
         """
         content = ansible_content()
+        while self.running:
+            self.running.pop().close()
         for name in ("env", "inventory", "artifacts"):
             shutil.rmtree(self.path / name, ignore_errors=True)
             (self.path / name).mkdir(mode=0o700)
@@ -120,6 +126,7 @@ class Workspace:
             environment[SOCKET_VARIABLE] = str(socket)
             planning = _Planning(set(inventory["all"]["hosts"]), decide, server)
             stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment, cancelled)
+            self.running.append(stream)
             return _follow(stream, planning, on_report)
 
 
@@ -153,7 +160,7 @@ def _follow(stream: EventStream, planning: _Planning, on_report: Callable[[HostR
     reports: list[HostReport] = []
     finished, output = False, []
     for event in stream:
-        finished = finished or event.get("event") == "playbook_on_stats"
+        finished = finished or event.get("event") == STATISTICS
         if event.get("stdout"):
             output.append(event["stdout"])
         report = read_event(event)
