@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ class Forge:
             "CI": "true",
         }
         self.shell(f"git init --quiet --bare --initial-branch=dev {self.origin}", directory)
-        self.shell("orchestrator init shop-deploy --application shop", directory)
+        # Hosts are this machine: a name of its own keeps their receipts apart from those of other runs.
+        name = f"ci-{uuid.uuid4().hex[:12]}"
+        self.shell(f"orchestrator init shop-deploy --application shop --name {name}", directory)
         self._make_reachable()
 
     def _make_reachable(self) -> None:
@@ -80,6 +83,7 @@ class Forge:
             path = self.work / "inventories" / f"{name}-env.json"
             document = json.loads(path.read_text())
             del document["defaults"]
+            (self.directory / "srv" / name).mkdir(parents=True)
             for host in document["hosts"].values():
                 del host["address"]
                 host |= {"connection": "local", "python": sys.executable}
@@ -381,7 +385,7 @@ def test_branch_that_is_no_environment_is_a_clean_no_op(
         Step('orchestrator deploy --branch "$B" --junit reports/deploy.xml', ("sh", "-ec"), {"B": branch})
     ]
     assert said in forge.run(steps, clone, environ)
-    assert not (forge.directory / "srv").exists()
+    assert not any((forge.directory / "srv" / name / "web1").exists() for name in ENVIRONMENTS)
 
 
 @every_ci
@@ -397,4 +401,4 @@ def test_pull_request_is_planned_without_touching_anything(forge: Forge, ci: Any
     assert "2.0.0" in comment
     assert "shop" in comment
     assert "Traceback" not in said
-    assert not (forge.directory / "srv").exists()
+    assert not any((forge.directory / "srv" / name / "web1").exists() for name in ENVIRONMENTS)
