@@ -294,7 +294,7 @@ class Jenkins:
             credentials = dict.fromkeys(re.findall(r"(\w+) = credentials\('[\w.-]+'\)", part), "nexus-secret")
             if "DEPLOY_SSH_KEY_FILE" in credentials:
                 credentials["DEPLOY_SSH_KEY_FILE"] = str(key)
-            scripts = re.findall(r"\n +sh '(.*)'\n", part)
+            scripts = re.findall(r"(?m)^ +sh '(.*)'$", part)
             assert scripts
             assert not any("\\" in script for script in scripts)
             found[part.partition("'")[0]] = [Step(script, ("sh", "-ec"), credentials) for script in scripts]
