@@ -14,9 +14,9 @@ from orchestrator.core.ci import CiName
 # Colours are let through; every other control sequence is not, nor are hidden characters.
 _COLOUR = r"\x1b\[(?:0|1|2|22|39|3[0-7]|9[0-7])?(?:;(?:0|1|2|22|39|3[0-7]|9[0-7]))*m"
 _HIDDEN = re.compile(
-    f"({_COLOUR})|[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+    f"({_COLOUR})|[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
-_LEADING_COMMAND = re.compile(rf"(?:\s|{_COLOUR})*::")
+_LEADING_COMMAND = re.compile(rf"(?:\s|\u200b|{_COLOUR})*::")
 _COMMAND = re.compile(r"##(?=vso\[|\[)", re.IGNORECASE)
 _NAME = re.compile(r"[^A-Za-z0-9]+")
 _MAX_TITLE_CHARACTERS = 200

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +13,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
-from orchestrator.core.ci import CiName, CiRun, name_of, parse_ci
+from orchestrator.core.ci import CiName, CiRun, parse_ci
 from orchestrator.core.ci_log import can_nest, group_end, group_start, has_groups, neutralise
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -102,12 +104,17 @@ class GuardedStream(TextIOBase):
 
 @contextlib.contextmanager
 def guarded_output(name: CiName) -> Iterator[None]:
-    """Standard output and error command no CI while the context is open; nothing changes outside of a CI."""
+    """Standard output and error command no CI while the context is open; nothing changes outside of a CI.
+
+    Standard output that goes to a file of its own (`> plan.md`) is no log, and stays as it is.
+    """
     if name == "plain":
         yield
         return
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = GuardedStream(sys.stdout), GuardedStream(sys.stderr)
+    if not _goes_to_a_file():
+        sys.stdout = GuardedStream(sys.stdout)
+    sys.stderr = GuardedStream(sys.stderr)
     try:
         yield
     finally:
@@ -115,11 +122,6 @@ def guarded_output(name: CiName) -> Iterator[None]:
             sys.stdout.flush()
         sys.stderr.flush()
         sys.stdout, sys.stderr = before
-
-
-def unguarded(stream: TextIO) -> TextIO:
-    """The stream itself, for documents that machines read: `--json -`, Markdown that goes to a file."""
-    return stream.beneath if isinstance(stream, GuardedStream) else stream
 
 
 class LogGroups:
@@ -169,6 +171,15 @@ class LogGroups:
             stream.flush()
 
 
+def _goes_to_a_file() -> bool:
+    """Whether standard output is a file that standard error is not: Jenkins' log is a file for both."""
+    try:
+        output, error = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(output.st_mode) and not os.path.samestat(output, error)
+
+
 def _read_event(path: str) -> dict[str, Any]:
     """The payload of the event; nothing where there is no readable one."""
     try:
@@ -178,6 +189,3 @@ def _read_event(path: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return event if isinstance(event, dict) else {}
-
-
-__all__ = ["CiRun", "GuardedStream", "LogGroups", "detect_ci", "guarded_output", "name_of", "unguarded"]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.edges.ci import GuardedStream, LogGroups, detect_ci, guarded_output, unguarded
+from orchestrator.edges.ci import GuardedStream, LogGroups, detect_ci, guarded_output
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 SHA, HEAD = "a" * 40, "b" * 40
 PULL_REQUEST = {
     "GITHUB_ACTIONS": "true",
@@ -103,7 +104,8 @@ PROGRAM = """
 import sys
 import click
 from rich.console import Console
-from orchestrator.edges.ci import LogGroups, guarded_output, unguarded
+from orchestrator.cli.options import write_json
+from orchestrator.edges.ci import LogGroups, guarded_output
 
 with guarded_output(sys.argv[1]):
     click.echo("::error::by click")
@@ -111,7 +113,7 @@ with guarded_output(sys.argv[1]):
     with LogGroups(sys.argv[1]).group("All"):
         Console(markup=False, highlight=False).print("::error::by rich")
         print("one", end="")
-    unguarded(sys.stdout).write("::raw::\\n")
+    write_json("-", {"said": "##[error]x ::error::"})
 click.echo("::error::after")
 """
 
@@ -128,20 +130,35 @@ def run(name: str) -> str:
 
 
 def test_click_and_rich_write_through_the_guard_and_in_order() -> None:
-    assert run("github").splitlines() == [
+    said = run("github").splitlines()
+    assert said[:6] == [
         "| ::error::by click",
         "## [error]by click",
         "::group::All",
         "| ::error::by rich",
         "one",
         "::endgroup::",
-        "::raw::",
-        "::error::after",
     ]
+    assert json.loads("".join(said[6:9])) == {"said": "##[error]x ::error::"}
+    assert not any("##[" in line for line in said)
+    assert said[9:] == ["::error::after"]
 
 
 def test_nothing_changes_outside_of_a_ci() -> None:
     assert "| ::" not in run("plain")
-    assert unguarded(sys.stdout) is sys.stdout
     with guarded_output("plain"):
         assert not isinstance(sys.stdout, GuardedStream)
+
+
+@pytest.mark.parametrize(("redirect", "guarded"), [("> out 2> err", False), ("> out 2>&1", True)])
+def test_only_a_file_of_its_own_is_no_log(tmp_path: Path, redirect: str, guarded: bool) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    subprocess.run(
+        f"{sys.executable} {program} jenkins {redirect}",
+        shell=True,
+        cwd=tmp_path,
+        check=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert ("| ::error::by click" in (tmp_path / "out").read_text()) == guarded
