@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.edges.scaffold import ExistingRepository
 
 
 @click.command("init")
@@ -36,7 +41,7 @@ def command(parent: str, /, **options: Any) -> int:
         render_scaffold,
         scaffold_problem,
     )
-    from orchestrator.edges.scaffold import create_repository, is_in_repository, read_templates, write_files
+    from orchestrator.edges.scaffold import create_repository, find_repository, read_templates, write_files
     from orchestrator.errors import UsageError
 
     directory = Path(parent, options["directory"]).resolve()
@@ -55,19 +60,37 @@ def command(parent: str, /, **options: Any) -> int:
     for path in files:
         click.echo(f"{'replaced' if path in replaced else 'wrote':9}{path}")
     branches = scaffold.environments
-    if is_in_repository(directory):
-        click.echo("\nThis is a git repository already: nothing was committed. To create the branches:\n")
-        click.echo(f"  git -C {_quote(str(directory))} add -- {' '.join(files)}")
-        click.echo(f"  git -C {_quote(str(directory))} commit -m 'Set up the deployment repository'")
-        for branch in branches:
-            click.echo(f"  git -C {_quote(str(directory))} branch {branch}")
-    else:
+    existing = find_repository(directory)
+    if existing is None:
         author = create_repository(directory, tuple(files), branches)
         click.echo(f"\nA git repository with the branches {', '.join(branches)}; committed as {author}.")
+    else:
+        _say_commands(directory, files, existing, branches)
     click.echo(
         f"\nNext: README.md says it step by step, and `{_plan(directory, branches[0])}` works already."
     )
     return 0
+
+
+def _say_commands(
+    directory: Path, files: Iterable[str], existing: ExistingRepository, branches: tuple[str, ...]
+) -> None:
+    git = f"  git -C {_quote(str(directory))}"
+    click.echo(
+        "\nThis is a git repository already, so nothing was committed. To commit, and create the branches:\n"
+    )
+    click.echo(f"{git} add -- {' '.join(files)}")
+    click.echo(f"{git} commit -m 'Set up the deployment repository'")
+    for branch in branches:
+        if branch not in existing.branches:
+            click.echo(f"{git} branch {branch}")
+    there = [branch for branch in branches if branch in existing.branches]
+    if there:
+        click.echo(f"\nThere already: {', '.join(there)}. Merge that commit where it is missing.")
+    if directory != existing.top:
+        stack = directory.relative_to(existing.top).as_posix()
+        click.echo(f"\nCI reads its files at {existing.top} only: move them there, and write", nl=False)
+        click.echo(f" `orchestrator -C {_quote(stack)}` in them.")
 
 
 def _name_of(directory: Path) -> str:

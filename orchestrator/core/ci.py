@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
+from orchestrator.core.hidden_text import HIDDEN, one_line
 from orchestrator.core.urls import url_problem
 
 CiName = Literal["github", "gitlab", "jenkins", "bitbucket", "azure", "forgejo", "gitea", "plain"]
@@ -22,7 +23,6 @@ MAX_BRANCH_CHARACTERS = 255
 MAX_URL_CHARACTERS = 1000
 MAX_PATH_CHARACTERS = 4096
 
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _HEADS = "refs/heads/"
 
@@ -182,7 +182,7 @@ def _jenkins(environ: Mapping[str, str]) -> CiRun:
 
 
 def _text(value: str) -> str:
-    return " ".join(_HIDDEN.sub(" ", value).split())[:MAX_TEXT_CHARACTERS]
+    return one_line(value)[:MAX_TEXT_CHARACTERS]
 
 
 def _commit(preferred: str, other: str) -> str:
@@ -194,7 +194,7 @@ def _branch(value: str, *, required: str = "") -> str:
     if required and not value.startswith(required):
         return ""
     name = value.removeprefix(_HEADS)
-    hidden = _HIDDEN.search(name) or " " in name or name.startswith("-")
+    hidden = HIDDEN.search(name) or " " in name or name.startswith("-")
     return "" if hidden or len(name) > MAX_BRANCH_CHARACTERS else name
 
 
@@ -203,5 +203,5 @@ def _url(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    good = value.startswith("/") and len(value) <= MAX_PATH_CHARACTERS and not _HIDDEN.search(value)
+    good = value.startswith("/") and len(value) <= MAX_PATH_CHARACTERS and not HIDDEN.search(value)
     return value if good else ""

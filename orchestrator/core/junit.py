@@ -42,9 +42,12 @@ def render_junit(report: RunReport, plan: Plan | None, outcome: Outcome | None) 
         counts["error"] += 1
     numbers = (
         f'tests="{len(cases)}" failures="{counts["failure"]}" errors="{counts["error"]}" '
-        f'skipped="{counts["skipped"]}" time="{report.duration_seconds:.3f}"'
+        f'time="{report.duration_seconds:.3f}"'
     )
-    suite = f'name="{_escape(report.environment)}" {numbers} timestamp="{_escape(_timestamp(report.time))}"'
+    suite = (
+        f'name="{_escape(report.environment)}" {numbers} skipped="{counts["skipped"]}" '
+        f'timestamp="{_escape(_timestamp(report.time))}"'
+    )
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f"<testsuites {numbers}>",

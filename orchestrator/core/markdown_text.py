@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-# Controls, line separators, surrogates, and invisible characters that reorder or hide what a reader sees.
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
+from orchestrator.core.hidden_text import one_line
+
 _BACKTICKS = re.compile("`+")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "\\": "&#92;", '"': "&quot;"}
 _MARKUP = re.compile(r'[&<>|\\"`*_\[\]()~^{}#!$]')
@@ -23,13 +23,13 @@ def escape_cell(text: str) -> str:
 
     No markup, HTML, mention, reference or link comes of it; at most _MAX_CHARACTERS are shown.
     """
-    broken = _REFERENCE.sub(_BREAK, _one_line(text))
+    broken = _REFERENCE.sub(_BREAK, _shortened(text))
     return _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), broken)
 
 
 def code(text: str) -> str:
     """Return `text` on one line as code that may stand in a cell too; empty text stays empty."""
-    plain = _one_line(text)
+    plain = _shortened(text)
     if not plain:
         return ""
     if "|" in plain:
@@ -42,6 +42,6 @@ def code(text: str) -> str:
     return f"{fence}{pad}{plain}{pad}{fence}"
 
 
-def _one_line(text: str) -> str:
-    plain = " ".join(_HIDDEN.sub(" ", text).split())
+def _shortened(text: str) -> str:
+    plain = one_line(text)
     return plain if len(plain) <= _MAX_CHARACTERS else plain[: _MAX_CHARACTERS - 1] + "…"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
 
 import git
 from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
+from git.exc import GitError as GitPythonError
 
 from orchestrator.errors import GitError, UsageError
 
@@ -65,13 +67,35 @@ def write_files(
     return tuple(present)
 
 
-def is_in_repository(directory: Path) -> bool:
-    """Whether a git repository is there or above."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingRepository:
+    """A git repository that is there already.
+
+    Attributes:
+        branches: those that exist, and the one that is checked out even before its first commit.
+    """
+
+    top: Path
+    branches: tuple[str, ...]
+
+
+def find_repository(directory: Path) -> ExistingRepository | None:
+    """The git repository that the directory is in, if there is one.
+
+    Raises:
+        GitError: git refuses it.
+    """
     try:
-        git.Repo(directory, search_parent_directories=True).close()
+        with git.Repo(directory, search_parent_directories=True) as repository:
+            names = [head.name for head in repository.heads]
+            if not repository.head.is_detached:
+                names.append(repository.active_branch.name)
+            top = Path(repository.working_tree_dir or repository.git_dir).resolve()
     except (InvalidGitRepositoryError, NoSuchPathError):
-        return False
-    return True
+        return None
+    except (GitPythonError, ValueError, OSError) as error:
+        raise GitError(f"git refuses {directory}: {error}", resolution="run `git status` there") from None
+    return ExistingRepository(top=top, branches=tuple(sorted(set(names))))
 
 
 def create_repository(directory: Path, paths: Collection[str], branches: tuple[str, ...]) -> str:

@@ -94,6 +94,14 @@ def test_existing_repository_gets_files_only_and_the_commands(tmp_path: Path) ->
     run(tmp_path, "plan", "--offline", "-b", "staging")
 
 
+def test_unborn_branch_needs_no_creation_and_a_stack_has_no_ci(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch=dev")
+    said = run(tmp_path, "init", "shop stack")
+    assert " branch dev" not in said
+    assert " branch staging" in said
+    assert "orchestrator -C 'shop stack'" in said
+
+
 def test_other_files_of_the_directory_stay_uncommitted(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "secret.txt").write_text("x")
