@@ -21,6 +21,7 @@ COMMANDS = {
     "render": ("orchestrator.cli.render", "Write inventory and variables for ansible-playbook."),
     "doctor": ("orchestrator.cli.doctor", "Check that this machine can deploy there."),
     "hosts": ("orchestrator.cli.hosts", "Look at the hosts of an environment."),
+    "init": ("orchestrator.cli.init", "Write a new deployment repository with its CI files."),
     "schema": ("orchestrator.cli.schema", "Print the JSON Schema of a document."),
     "demo": ("orchestrator.cli.demo", "Run the main job on this machine, with nothing installed."),
     "completion": ("orchestrator.cli.completion", "Print the shell completion script."),
