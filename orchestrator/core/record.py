@@ -1,0 +1,197 @@
+"""One attempt to change an environment, as the ledger keeps it: when it begins, and when it has ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+FORMAT = 1
+PLANNED = "planned"
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPlacement:
+    """One application on one host in one attempt.
+
+    Attributes:
+        result: `planned` while the attempt is open; afterwards as in `orchestrator.core.outcome`.
+        from_version: None: nobody knows; empty: nothing was live.
+        version: what is live now; None: nobody can say.
+        release: the directory's name of what is live, as far as is known.
+        artifact_sha256, configuration_digest: of what is live, as far as is known.
+        kind: the kind of problem, empty without one.
+    """
+
+    application: str
+    host: str
+    region: str = ""
+    deployment_path: str
+    result: str
+    from_version: str | None
+    to_version: str
+    version: str | None
+    release: str = ""
+    artifact_sha256: str = ""
+    configuration_digest: str = ""
+    kind: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One attempt. Times are ISO 8601 in UTC.
+
+    Attributes:
+        id: sorts by time.
+        kind: `deploy`, `rollback`, ...
+        ci: `name`, `url` and more of the CI job; None outside CI.
+        ended: empty while the attempt is open, as `verdict`.
+        phases: seconds by phase.
+        lock_token: None: it ran without a lock, for `no_lock_reason`.
+        reasons: why, in the words of who asked for it.
+        holds: what is kept from being changed until git agrees.
+        verdict: `success`, `partial`, `failed`, `unknown`, `cancelled`, `superseded` or `interrupted`.
+        tools: versions by name.
+    """
+
+    id: str
+    kind: str = "deploy"
+    actor: str
+    ci: Mapping[str, str] | None = None
+    started: str
+    ended: str = ""
+    duration_seconds: float = 0.0
+    phases: Mapping[str, float] = field(default_factory=dict)
+    environment: str
+    repository: str = ""
+    stack: str = ""
+    branch: str = ""
+    commit: str = ""
+    manifest_version: str = ""
+    intent_id: str = ""
+    plan_id: str = ""
+    lock_token: int | None = None
+    no_lock_reason: str | None = None
+    allow_older_reason: str | None = None
+    reasons: tuple[str, ...] = ()
+    holds: tuple[Mapping[str, Any], ...] = ()
+    verdict: str = ""
+    placements: tuple[RecordPlacement, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun and not ended, as far as the ledger knows."""
+        return not self.verdict
+
+    def counts(self) -> dict[str, int]:
+        """How many placements there are of each result."""
+        counts: dict[str, int] = {}
+        for one in self.placements:
+            counts[one.result] = counts.get(one.result, 0) + 1
+        return counts
+
+
+def interrupt_record(record: Record, *, ended: str) -> Record:
+    """Return an open attempt that will never close itself: what it was about to change is unknown now."""
+    message = "the run ended before it said what it did here"
+    placements = tuple(
+        replace(one, result="unknown", version=None, kind=INTERRUPTED, message=message)
+        if one.result == PLANNED
+        else one
+        for one in record.placements
+    )
+    return replace(record, verdict=INTERRUPTED, ended=ended, placements=placements)
+
+
+def record_document(record: Record) -> dict[str, Any]:
+    """Return the record as JSON has it."""
+    document: dict[str, Any] = {"format": FORMAT, "state": "open" if record.is_open else "closed"}
+    for name in Record.__dataclass_fields__:
+        document[name] = getattr(record, name)
+    return {
+        **document,
+        "ci": None if record.ci is None else dict(record.ci),
+        "ended": record.ended or None,
+        "verdict": record.verdict or None,
+        "phases": dict(record.phases),
+        "reasons": list(record.reasons),
+        "holds": [dict(hold) for hold in record.holds],
+        "placements": [
+            {name: getattr(one, name) for name in RecordPlacement.__dataclass_fields__}
+            for one in record.placements
+        ],
+        "tools": dict(record.tools),
+    }
+
+
+def render_record(record: Record) -> bytes:
+    """Return the record's document: one value a line, so that `git diff` and `git show` can be read."""
+    return (json.dumps(record_document(record), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def parse_record(content: bytes | str) -> Record:
+    """Return the record in a document; keys that are not known are skipped.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    document = json.loads(content)
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")
+    version = document.get("format")
+    if version != FORMAT:
+        raise ValueError(f"it has format {version!r}, this version reads format {FORMAT}")
+    for name in ("id", "environment", "started"):
+        if not document.get(name):
+            raise ValueError(f"it has no {name}")
+    values = _fields(document, _RECORD_TYPES)
+    values["reasons"] = tuple(str(one) for one in values.get("reasons", ()))
+    values["holds"] = tuple(one for one in values.get("holds", ()) if isinstance(one, dict))
+    values["placements"] = tuple(
+        RecordPlacement(**{**_EMPTY_PLACEMENT, **_fields(one, _PLACEMENT_TYPES)})
+        for one in values.get("placements", ())
+    )
+    for name in ("ended", "verdict"):
+        values[name] = values.get(name) or ""
+    return Record(**{"actor": "", **values})
+
+
+def _fields(value: Any, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """The known fields of an object, each of the type that it has to be of."""
+    if not isinstance(value, dict):
+        raise ValueError("a placement is no object")
+    found = {}
+    for name, allowed in types.items():
+        if name in value:
+            one = found[name] = value[name]
+            if type(one) not in allowed:
+                raise ValueError(f"its {name} has the wrong type")
+    return found
+
+
+_TEXT, _MAYBE, _MAP, _LIST = (str,), (str, type(None)), (dict,), (list,)
+_RECORD_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(
+        ("id", "kind", "actor", "started", "environment", "repository", "stack", "branch", "commit"), _TEXT
+    ),
+    **dict.fromkeys(("manifest_version", "intent_id", "plan_id"), _TEXT),
+    **dict.fromkeys(("no_lock_reason", "allow_older_reason", "ended", "verdict"), _MAYBE),
+    "ci": (dict, type(None)),
+    "duration_seconds": (int, float),
+    "lock_token": (int, type(None)),
+    **dict.fromkeys(("phases", "tools"), _MAP),
+    **dict.fromkeys(("reasons", "holds", "placements"), _LIST),
+}
+_PLACEMENT_TYPES: Mapping[str, tuple[type, ...]] = {
+    name: _MAYBE if name in ("from_version", "version") else _TEXT
+    for name in RecordPlacement.__dataclass_fields__
+}
+_EMPTY_PLACEMENT: Mapping[str, Any] = {
+    **dict.fromkeys(("application", "host", "deployment_path", "result", "to_version"), ""),
+    "from_version": None,
+    "version": None,
+}
