@@ -92,9 +92,7 @@ def live_intervals(records: Iterable[Record], application: str, version: str) ->
             if running is None and one.version == version:
                 current[key] = _begin(record, one)
             elif running is not None and one.version != version:
-                end = replace(
-                    running, until=record.ended, until_record=record.id, next_version=one.version
-                )
+                end = replace(running, until=record.ended, until_record=record.id, next_version=one.version)
                 found.append(end)
                 del current[key]
     found.extend(current.values())

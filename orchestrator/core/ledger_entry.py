@@ -9,6 +9,7 @@ from orchestrator.core.record import Record
 
 OPEN = "open"
 SHOWN_PLACEMENTS = 50
+SUBJECT_CHARACTERS = 200
 _ENTRY = re.compile(
     r"^Attempt-Id: (?P<id>[A-Za-z0-9._-]{1,100})\n"
     r"Environment: (?P<environment>[A-Za-z0-9._-]{1,64})\n"
@@ -68,9 +69,7 @@ def render_message(record: Record, document: str) -> str:
 
 def parse_entry(commit: str, message: str) -> Entry | None:
     """Return what a commit of the branch says; None when it is none of ours."""
-    found = None
-    for found in _ENTRY.finditer(message):
-        pass
+    found = next(iter(reversed(list(_ENTRY.finditer(message)))), None)
     if found is None or not _OBJECT_NAME.fullmatch(found["document"]):
         return None
     return Entry(commit=commit, **found.groupdict())
@@ -81,7 +80,8 @@ def _subject(record: Record) -> str:
     counts = ", ".join(f"{count} {result}" for result, count in sorted(record.counts().items()))
     said = record.verdict or "begins"
     version = record.manifest_version or record.commit[:10] or record.id
-    return _plain(f"{record.environment}: {what}{version} {said}{', ' if counts else ''}{counts} [skip ci]")
+    text = _plain(f"{record.environment}: {what}{version} {said}{', ' if counts else ''}{counts}")
+    return f"{text[:SUBJECT_CHARACTERS]} [skip ci]"
 
 
 def _who(record: Record) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.core.observed import ObservedHost, ObservedPlacement
-from orchestrator.core.record import Record, RecordPlacement
+from orchestrator.core.record import INTERRUPTED, Record, RecordPlacement
 
 FORMAT = 1
 REMEMBERED_ATTEMPTS = 50
@@ -50,18 +50,21 @@ class LedgerState:
 
     Attributes:
         holds: those in force since the newest attempt.
-        closed: ids of the latest attempts that have ended, the newest last.
+        closed: ids of the latest attempts that have said themselves how they ended, the newest last.
+        interrupted: ids of the latest that others have closed; such a one may still say how it ended.
     """
 
     environment: str
     placements: tuple[LivePlacement, ...] = ()
     holds: tuple[Mapping[str, Any], ...] = ()
     closed: tuple[str, ...] = ()
+    interrupted: tuple[str, ...] = ()
 
 
 def fold_record(state: LedgerState, record: Record) -> LedgerState:
     """Return the state after a closed attempt. An attempt that arrives late changes nothing newer."""
     live = {one.key: one for one in state.placements}
+    dead = record.verdict == INTERRUPTED
     newest = max((_order(one) for one in live.values()), default=(-1, ""))
     for one in record.placements:
         key = (one.application, one.host, one.deployment_path)
@@ -74,7 +77,8 @@ def fold_record(state: LedgerState, record: Record) -> LedgerState:
         environment=record.environment,
         placements=tuple(live[key] for key in sorted(live)),
         holds=state.holds if newest > (record.lock_token or -1, record.ended) else record.holds,
-        closed=(*state.closed, record.id)[-REMEMBERED_ATTEMPTS:],
+        closed=state.closed if dead else _remember(state.closed, record.id),
+        interrupted=_remember(state.interrupted, record.id) if dead else state.interrupted,
     )
 
 
@@ -120,9 +124,14 @@ def parse_state(content: bytes | None, environment: str) -> LedgerState:
             placements=tuple(LivePlacement(**one) for one in document["placements"]),
             holds=tuple(document["holds"]),
             closed=tuple(document["closed"]),
+            interrupted=tuple(document["interrupted"]),
         )
     except (KeyError, TypeError):
         raise ValueError("its fields are not those of this version") from None
+
+
+def _remember(ids: tuple[str, ...], id: str) -> tuple[str, ...]:
+    return (*ids, id)[-REMEMBERED_ATTEMPTS:]
 
 
 def _live(one: RecordPlacement, record: Record, before: LivePlacement | None) -> LivePlacement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 FORMAT = 1
 PLANNED = "planned"
 INTERRUPTED = "interrupted"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,10 +147,12 @@ def parse_record(content: bytes | str) -> Record:
     version = document.get("format")
     if version != FORMAT:
         raise ValueError(f"it has format {version!r}, this version reads format {FORMAT}")
-    for name in ("id", "environment", "started"):
-        if not document.get(name):
-            raise ValueError(f"it has no {name}")
     values = _fields(document, _RECORD_TYPES)
+    for name in ("id", "environment"):
+        if not _NAME.fullmatch(values.get(name, "")):
+            raise ValueError(f"it has no valid {name}")
+    if not values.get("started"):
+        raise ValueError("it does not say when it started")
     values["reasons"] = tuple(str(one) for one in values.get("reasons", ()))
     values["holds"] = tuple(one for one in values.get("holds", ()) if isinstance(one, dict))
     values["placements"] = tuple(
