@@ -10,14 +10,13 @@ from orchestrator.core.record import Record
 OPEN = "open"
 SHOWN_PLACEMENTS = 50
 SUBJECT_CHARACTERS = 200
+_FIRST = "Attempt-Id: "
 _ENTRY = re.compile(
-    r"^Attempt-Id: (?P<id>[A-Za-z0-9._-]{1,100})\n"
+    r"Attempt-Id: (?P<id>[A-Za-z0-9._-]{1,100})\n"
     r"Environment: (?P<environment>[A-Za-z0-9._-]{1,64})\n"
     r"Verdict: (?P<verdict>[a-z]{1,40})\n"
-    r"Document: (?P<document>[0-9a-f]{40,64})$",
-    re.MULTILINE,
+    r"Document: (?P<document>[0-9a-f]{64}|[0-9a-f]{40})\n*"
 )
-_OBJECT_NAME = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +68,8 @@ def render_message(record: Record, document: str) -> str:
 
 def parse_entry(commit: str, message: str) -> Entry | None:
     """Return what a commit of the branch says; None when it is none of ours."""
-    found = next(iter(reversed(list(_ENTRY.finditer(message)))), None)
-    if found is None or not _OBJECT_NAME.fullmatch(found["document"]):
-        return None
-    return Entry(commit=commit, **found.groupdict())
+    found = _ENTRY.fullmatch(message, max(message.rfind(_FIRST), 0))
+    return None if found is None else Entry(commit=commit, **found.groupdict())
 
 
 def _subject(record: Record) -> str:

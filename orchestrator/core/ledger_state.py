@@ -130,8 +130,8 @@ def parse_state(content: bytes | None, environment: str) -> LedgerState:
         raise ValueError("its fields are not those of this version") from None
 
 
-def _remember(ids: tuple[str, ...], id: str) -> tuple[str, ...]:
-    return (*ids, id)[-REMEMBERED_ATTEMPTS:]
+def _remember(ids: tuple[str, ...], new: str) -> tuple[str, ...]:
+    return (*ids, new)[-REMEMBERED_ATTEMPTS:]
 
 
 def _live(one: RecordPlacement, record: Record, before: LivePlacement | None) -> LivePlacement:

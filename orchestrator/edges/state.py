@@ -69,11 +69,14 @@ class State:
 
 @contextlib.contextmanager
 def open_state(
-    repository: DeploymentRepository, settings: Settings, *, clone: Clone | None = None
+    repository: DeploymentRepository, settings: Settings, *, actor: str = "", clone: Clone | None = None
 ) -> Iterator[State]:
     """Lock and ledger as `settings` place them; what git needs for that is removed afterwards.
 
     Locks that are still held have to be released inside.
+
+    Args:
+        actor: author of the commits where git knows none; empty: as the repository says.
 
     Raises:
         GitError: the clone cannot be read.
@@ -84,14 +87,14 @@ def open_state(
             StateRepository(
                 clone,
                 settings.ledger.repository,
-                actor=repository.actor,
+                actor=actor or repository.actor,
                 signing_key=settings.ledger.signing_key,
             )
         )
         lock_repository = ledger_repository
         if settings.lock.repository not in ("", settings.ledger.repository):
             lock_repository = opened.enter_context(
-                StateRepository(clone, settings.lock.repository, actor=repository.actor)
+                StateRepository(clone, settings.lock.repository, actor=actor or repository.actor)
             )
         yield State(
             settings,
