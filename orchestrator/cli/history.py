@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from orchestrator.cli.ledger_reading import Found, LedgerReader
     from orchestrator.core.lock_state import LockState
+    from orchestrator.core.record import Record
 
 SHOWN = 20
 BATCH = 100
@@ -38,21 +39,16 @@ def command(directory: str, /, **options: Any) -> int:
     since = parse_moment(options["since"]) if options["since"] else ""
     reader = LedgerReader(directory, environment)
     limit = None if options["everything"] else options["limit"] or SHOWN
-    found: Iterator[Found] = islice(_select(reader, environment, options["application"], since, limit), limit)
-    if options["json_path"]:
-        kept = []
-
-        def texts() -> Iterator[str]:
-            for one in found:
-                if options["json_path"] != "-":
-                    kept.append(one)
-                yield one.text
-
-        write_documents(options["json_path"], "attempts", texts(), environment=environment)
-        if options["json_path"] == "-":
-            return 0
-        found = iter(kept)
-    _show(reader, directory, environment, list(found))
+    found = islice(_select(reader, environment, options["application"], since, limit), limit)
+    path = options["json_path"]
+    if path == "-":
+        write_documents(path, "attempts", (one.text for one in found), environment=environment)
+    else:
+        kept = list(found)
+        if path:
+            write_documents(path, "attempts", (one.text for one in kept), environment=environment)
+        _show(reader, environment, kept)
+    reader.warn()
     return 0
 
 
@@ -66,32 +62,31 @@ def _select(
     size = None if limit is None else max(limit, BATCH) if application else limit
     while batch := list(islice(entries, size)):
         for found in reader.read(batch):
-            if application and not concerns(found.record, application):
+            if application and not concerns(found.document, application):
                 continue
-            if since and is_before(found.record.started, since):
+            if since and is_before(found.document["started"], since):
                 continue
             yield found
 
 
-def _show(reader: LedgerReader, directory: str, environment: str, found: list[Found]) -> None:
+def _show(reader: LedgerReader, environment: str, found: list[Found]) -> None:
     from orchestrator.cli.tables import line, make_console, print_table
     from orchestrator.core.history import verdict_of
 
     console = make_console()
-    if not found:
+    records = list(reader.as_records(found))
+    if not records:
         line(console, f"the ledger has no attempt to deploy to {environment} that fits")
         return
-    is_any_open = any(one.record.is_open for one in found)
-    lock = _lock(reader, environment) if is_any_open else None
-    rows = [_row(one, verdict_of(one.record, lock)) for one in found]
+    lock = _lock(reader, environment) if any(record.is_open for record in records) else None
+    rows = [_row(record, verdict_of(record, lock)) for record in records]
     columns = ("record", "started (UTC)", "verdict", "manifest", "commit", "by", "placements", "took")
     print_table(console, columns, rows, 2)
 
 
-def _row(found: Found, verdict: str) -> tuple[str, ...]:
+def _row(record: Record, verdict: str) -> tuple[str, ...]:
     from orchestrator.cli.ledger_reading import plain, shown_moment
 
-    record = found.record
     counts = ", ".join(f"{count} {result}" for result, count in sorted(record.counts().items()))
     kind = "" if record.kind == "deploy" else f"{record.kind}: "
     return (

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from orchestrator.core.history import latest_entries
 from orchestrator.core.ledger_entry import Entry
-from orchestrator.core.record import Record, parse_record
+from orchestrator.core.record import Record, check_record, read_record
 from orchestrator.core.settings import Settings, branch_for_environment, parse_settings
 from orchestrator.core.state_refs import ledger_ref
 from orchestrator.edges.clone import read_clone
@@ -31,12 +31,11 @@ class Found:
     """One attempt as the ledger has it.
 
     Attributes:
-        text: its document.
+        text: its document, which is `document` when parsed.
     """
 
-    entry: Entry
-    record: Record
     text: str
+    document: dict[str, Any]
 
 
 class LedgerReader:
@@ -51,6 +50,7 @@ class LedgerReader:
         self.settings = state_settings(self.repository, environment)
         clone = read_clone(self.repository.directory)
         ref = ledger_ref(self.settings, self.repository.stack)
+        self._skipped: list[str] = []
         self._history = History(clone, self.settings.ledger.repository, ref)
         for warning in self._history.refresh():
             click.echo(f"warning: {warning}", err=True)
@@ -62,25 +62,39 @@ class LedgerReader:
                 yield entry
 
     def read(self, entries: Iterable[Entry]) -> Iterator[Found]:
-        """The attempts' records; what is no record of that attempt is skipped and counted."""
-        skipped = []
+        """The attempts' documents; what is no record of that attempt is skipped."""
         for entry, content in self._history.documents(entries):
             try:
                 text = (content or b"").decode("utf-8")
-                record = parse_record(text)
-                if (record.id, record.environment) != (entry.id, entry.environment):
+                document = json.loads(text)
+                check_record(document)
+                if (document["id"], document["environment"]) != (entry.id, entry.environment):
                     raise ValueError("it is another attempt's")
             except ValueError as error:
-                skipped.append(f"{entry.commit[:10]} ({error})")
+                self._skip(entry, error)
                 continue
-            yield Found(entry=entry, record=record, text=text)
-        if skipped:
-            more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+            yield Found(text=text, document=document)
+
+    def as_records(self, found: Iterable[Found]) -> Iterator[Record]:
+        """The documents as records; one with a field that is wrong is skipped."""
+        for one in found:
+            try:
+                yield read_record(one.document)
+            except ValueError as error:
+                self._skip(one.document["id"], error)
+
+    def warn(self) -> None:
+        """Standard error says what was skipped."""
+        if self._skipped:
+            more = f" and {len(self._skipped) - 3} more" if len(self._skipped) > 3 else ""
+            shown = "; ".join(self._skipped[:3])
             click.echo(
-                f"warning: {len(skipped)} entries of the ledger cannot be read and are left out: "
-                f"{', '.join(skipped[:3])}{more}",
-                err=True,
+                f"warning: entries of the ledger cannot be read and are left out: {shown}{more}", err=True
             )
+
+    def _skip(self, what: Entry | str, error: ValueError) -> None:
+        name = what if isinstance(what, str) else f"{what.id} in commit {what.commit[:10]}"
+        self._skipped.append(f"{name} ({plain(str(error))[:200]})")
 
 
 def state_settings(repository: DeploymentRepository, environment: str) -> Settings:
@@ -120,11 +134,16 @@ def json_output(path: str) -> Iterator[IO[str]]:
     Raises:
         UsageError: it cannot be written.
     """
-    try:
-        file: IO[str] = sys.stdout if path == "-" else Path(path).open("w", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", resolution="correct --json") from None
-    with contextlib.nullcontext() if path == "-" else file:
+    if path == "-":
+        yield sys.stdout
+        return
+    with contextlib.ExitStack() as opened:
+        try:
+            file = opened.enter_context(open(path, "w", encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}", resolution="correct --json"
+            ) from None
         yield file
 
 

@@ -31,7 +31,9 @@ def command(directory: str, /, **options: Any) -> int:
         with json_output(options["json_path"]) as file:
             file.write(found.text)
     if options["json_path"] != "-":
-        _print(found.record)
+        for record in reader.as_records([found]):
+            _print(record)
+    reader.warn()
     return 0
 
 
@@ -66,7 +68,7 @@ def _at(reader: LedgerReader, environment: str, when: str) -> Found:
 
     until = "" if when == "last" else parse_moment(when, end_of_day=True)
     for found in reader.read(reader.attempts(environment)):
-        if not until or not is_before(until, found.record.started):
+        if not until or not is_before(until, found.document["started"]):
             return found
     raise UsageError(
         f"the ledger has no attempt to deploy to {environment}{f' until {until}' if until else ''}",

@@ -19,13 +19,15 @@ def command(directory: str, /, **options: Any) -> int:
     """Show where a version was live, from when to when, and where it still is, by the ledger."""
     from orchestrator.cli.ledger_reading import LedgerReader, shown_moment, shown_version
     from orchestrator.cli.tables import line, make_console, print_table
-    from orchestrator.core.history import live_intervals
+    from orchestrator.core.history import concerns, live_intervals
 
     application, version = options["application"], options["version"]
     reader = LedgerReader(directory)
     closed = [entry for entry in reader.attempts() if not entry.is_open]
-    records = (found.record for found in reader.read(reversed(closed)))
+    about = (found for found in reader.read(reversed(closed)) if concerns(found.document, application))
+    records = reader.as_records(about)
     intervals = live_intervals(records, application, version)
+    reader.warn()
     if options["json_path"]:
         rows = [{**asdict(one), "is_live": one.is_live} for one in intervals]
         document = {"format": 1, "application": application, "version": version, "intervals": rows}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from orchestrator.core.ledger_entry import Entry
 from orchestrator.core.lock_state import LockState
@@ -44,9 +45,9 @@ def verdict_of(record: Record, lock: LockState | None) -> str:
     return "running" if lock.held and lock.token == record.lock_token else "interrupted?"
 
 
-def concerns(record: Record, application: str) -> bool:
-    """Whether the attempt was about that application."""
-    return any(one.application == application for one in record.placements)
+def concerns(document: Mapping[str, Any], application: str) -> bool:
+    """Whether the attempt in a checked document was about that application."""
+    return any(one.get("application") == application for one in document.get("placements", ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

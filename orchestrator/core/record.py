@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 FORMAT = 1
@@ -131,8 +132,15 @@ def record_document(record: Record) -> dict[str, Any]:
 
 
 def render_record(record: Record) -> bytes:
-    """Return the record's document: one value a line, so that `git diff` and `git show` can be read."""
-    return (json.dumps(record_document(record), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    """Return the record's document: a line for each field and each placement, as `git diff` shows them best."""
+    lines = []
+    for name, value in sorted(record_document(record).items()):
+        if name == "placements" and value:
+            placements = ",\n  ".join(_line(one) for one in value)
+            lines.append(f' "placements": [\n  {placements}\n ]')
+        else:
+            lines.append(f" {_line(name)}: {_line(value)}")
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
 def parse_record(content: bytes | str) -> Record:
@@ -141,40 +149,60 @@ def parse_record(content: bytes | str) -> Record:
     Raises:
         ValueError: it is none; the message says why.
     """
-    document = json.loads(content)
-    if not isinstance(document, dict):
-        raise ValueError("it is no JSON object")
-    version = document.get("format")
-    if version != FORMAT:
-        raise ValueError(f"it has format {version!r}, this version reads format {FORMAT}")
-    values = _fields(document, _RECORD_TYPES)
-    for name in ("id", "environment"):
-        if not _NAME.fullmatch(values.get(name, "")):
-            raise ValueError(f"it has no valid {name}")
-    if not values.get("started"):
-        raise ValueError("it does not say when it started")
-    values["reasons"] = tuple(str(one) for one in values.get("reasons", ()))
+    return read_record(json.loads(content))
+
+
+def read_record(document: Any) -> Record:
+    """Return the record in a document that is parsed already.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    check_record(document)
+    values: dict[str, Any] = {"actor": ""}
+    for name, allowed in _RECORD_TYPES.items():
+        if name in document:
+            value = values[name] = document[name]
+            if type(value) not in allowed:
+                raise ValueError(f"its {name} has the wrong type")
+    values["reasons"] = tuple(map(str, values.get("reasons", ())))
     values["holds"] = tuple(one for one in values.get("holds", ()) if isinstance(one, dict))
-    values["placements"] = tuple(
-        RecordPlacement(**{**_EMPTY_PLACEMENT, **_fields(one, _PLACEMENT_TYPES)})
-        for one in values.get("placements", ())
-    )
+    values["placements"] = tuple(map(_read_placement, values.get("placements", ())))
     for name in ("ended", "verdict"):
         values[name] = values.get(name) or ""
-    return Record(**{"actor": "", **values})
+    return Record(**values)
 
 
-def _fields(value: Any, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
-    """The known fields of an object, each of the type that it has to be of."""
-    if not isinstance(value, dict):
-        raise ValueError("a placement is no object")
-    found = {}
-    for name, allowed in types.items():
-        if name in value:
-            one = found[name] = value[name]
-            if type(one) not in allowed:
-                raise ValueError(f"its {name} has the wrong type")
-    return found
+def check_record(document: Any) -> None:
+    """Whether a JSON value is a record at all, without a look at every field.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")
+    if (version := document.get("format")) != FORMAT:
+        raise ValueError(f"it has format {version!r}, this version reads format {FORMAT}")
+    for name in ("id", "environment"):
+        value = document.get(name)
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
+            raise ValueError(f"it has no valid {name}")
+    if not isinstance(document.get("started"), str):
+        raise ValueError("it does not say when it started")
+    placements = document.get("placements", [])
+    if not isinstance(placements, list) or not all(isinstance(one, dict) for one in placements):
+        raise ValueError("its placements are no list of objects")
+
+
+def _read_placement(value: Mapping[str, Any]) -> RecordPlacement:
+    values = {name: value.get(name, default) for name, default in _PLACEMENT_DEFAULTS.items()}
+    if tuple(map(type, values.values())) not in _PLACEMENT_TYPES:
+        raise ValueError("a field of a placement has the wrong type")
+    return RecordPlacement(**values)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 _TEXT, _MAYBE, _MAP, _LIST = (str,), (str, type(None)), (dict,), (list,)
@@ -190,12 +218,11 @@ _RECORD_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("phases", "tools"), _MAP),
     **dict.fromkeys(("reasons", "holds", "placements"), _LIST),
 }
-_PLACEMENT_TYPES: Mapping[str, tuple[type, ...]] = {
-    name: _MAYBE if name in ("from_version", "version") else _TEXT
-    for name in RecordPlacement.__dataclass_fields__
+_UNKNOWABLE = ("from_version", "version")
+_PLACEMENT_DEFAULTS: Mapping[str, str | None] = {
+    name: None if name in _UNKNOWABLE else "" for name in RecordPlacement.__dataclass_fields__
 }
-_EMPTY_PLACEMENT: Mapping[str, Any] = {
-    **dict.fromkeys(("application", "host", "deployment_path", "result", "to_version"), ""),
-    "from_version": None,
-    "version": None,
-}
+# The types that the fields of a placement may have, all together: one look for each placement.
+_PLACEMENT_TYPES = frozenset(
+    product(*(_MAYBE if name in _UNKNOWABLE else _TEXT for name in _PLACEMENT_DEFAULTS))
+)
