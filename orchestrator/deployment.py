@@ -8,6 +8,7 @@ second of every deployment.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ class Deployment:
         on_report: called with each report of a host.
         cancelled: whether the attempt is to end.
         plan: once it is made.
+        phases: seconds by phase: `observe` (with resolving), `stage`, `activate`.
     """
 
     intent: Intent
@@ -65,6 +67,8 @@ class Deployment:
     on_report: Callable[[HostReport], None] = lambda report: None
     cancelled: Callable[[], bool] = lambda: False
     plan: Plan | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    _phase: tuple[str, float] = ("", 0.0)
     _artifacts: Future[dict[str, ResolvedArtifact]] = field(default_factory=Future)
 
     def execute(self, workspace: Workspace) -> Deployed:
@@ -75,6 +79,7 @@ class Deployment:
             OrchestratorError: it ended before any host was touched.
         """
         threading.Thread(target=self._resolve, name="resolve", daemon=True).start()
+        self._enter("observe")
         hosts = workflow.hosts_of(self.selected)
         if not hosts:
             self._decide(())
@@ -95,9 +100,10 @@ class Deployment:
             check=self.check,
             diff=self.diff,
             forks=self.forks or workflow.default_forks(len(hosts)),
-            on_report=self.on_report,
+            on_report=self._note,
             cancelled=self._ended,
         )
+        self._enter("")
         if self.plan is None and not self.cancelled():
             self._artifacts.result(timeout=0)
         return self._fold(done.reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
@@ -109,6 +115,18 @@ class Deployment:
             raise KeyboardInterrupt
         outcome = fold_outcome(self.plan, reports, finished=finished, cancelled=cancelled)
         return Deployed(plan=self.plan, outcome=outcome, output=output)
+
+    def _note(self, report: HostReport) -> None:
+        if report.phase == "activate" and self._phase[0] == "stage":
+            self._enter("activate")
+        self.on_report(report)
+
+    def _enter(self, phase: str) -> None:
+        now = time.monotonic()
+        name, since = self._phase
+        if name:
+            self.phases[name] = now - since
+        self._phase = (phase, now)
 
     def _resolve(self) -> None:
         try:
@@ -138,6 +156,7 @@ class Deployment:
         plan = workflow.compile_intent(self.intent, artifacts, observed, self.selected)
         self.plan = plan
         self.on_plan(plan, observed)
+        self._enter("stage" if plan.changes else "")
         return Rollout(
             run=render_run(self.run, plan),
             placements=render_placements(plan, self.intent.desired, artifacts),

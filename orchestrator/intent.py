@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from orchestrator.core.branches import explain_no_environment, is_environment_branch
 from orchestrator.core.documents import Document, parse_documents
 from orchestrator.core.model import Desired
 from orchestrator.core.observed import Identity
@@ -16,6 +17,7 @@ from orchestrator.core.settings import (
     environment_for_branch,
     parse_settings,
 )
+from orchestrator.core.state_refs import is_state_branch
 from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.git import DeploymentRepository, Revision
 from orchestrator.edges.providers import read_environment
@@ -24,6 +26,7 @@ from orchestrator.errors import DocumentError, RevisionError, UsageError
 
 MANIFEST = "manifest.json"
 SETTINGS = "orchestrator.toml"
+ENDING = "-env.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +66,19 @@ def read_intent(target: Target) -> Intent:
         GitError, RevisionError, DocumentError, ProviderError, UsageError.
     """
     repository = DeploymentRepository(target.directory)
-    revision, environment = _choose(repository, target)
-    settings = _read_settings(repository, revision)
+    return read_intent_at(repository, *choose_revision(repository, target))
+
+
+def read_intent_at(repository: DeploymentRepository, revision: Revision, environment: str) -> Intent:
+    """The documents of that environment at that commit.
+
+    Args:
+        environment: empty: the one that the revision's branch is aligned with.
+
+    Raises:
+        GitError, RevisionError, DocumentError, ProviderError, UsageError.
+    """
+    settings = read_settings(repository, revision)
     environment = environment or _environment_of(settings, revision)
     secrets = ControllerSecrets(dict(os.environ))
     manifest = repository.read(revision, MANIFEST)
@@ -98,20 +112,41 @@ def environments_of(target: Target) -> tuple[str, ...]:
     """Every environment that the repository names: settings, files and the manifest, sorted."""
     repository = DeploymentRepository(target.directory)
     head = Revision(commit="") if target.worktree else repository.resolve_ref(target.ref or "HEAD")
-    settings = _read_settings(repository, head)
-    found = set(settings.environments)
-    for folder in ("", "inventories"):
-        for path in repository.list_files(head, folder):
-            if path.endswith("-env.json"):
-                found.add(path.removesuffix("-env.json"))
-    found.update(_environments_in_manifest(repository.read(head, MANIFEST)))
+    found = set(read_settings(repository, head).environments)
+    files, named = _environment_files(repository, head), _named_in_manifest(repository, head)
+    found.update(PurePosixPath(path).name.removesuffix(ENDING) for path in files if path.endswith(ENDING))
+    found.update(named)
     if "production" in found:
         found.discard("prod")
     return tuple(sorted(found))
 
 
-def _choose(repository: DeploymentRepository, target: Target) -> tuple[Revision, str]:
-    """The revision, and the environment's name where the command line gives it."""
+def no_environment(repository: DeploymentRepository, revision: Revision, branch: str) -> str:
+    """Why there is nothing to deploy from that branch, one sentence; empty when it is an environment's."""
+    settings = read_settings(repository, revision)
+    files, named = _environment_files(repository, revision), _named_in_manifest(repository, revision)
+    if not is_state_branch(branch, settings) and is_environment_branch(settings, branch, files, named):
+        return ""
+    found = {PurePosixPath(path).name.removesuffix(ENDING) for path in files if path.endswith(ENDING)}
+    return explain_no_environment(settings, branch, {*found, *named, *settings.environments})
+
+
+def _environment_files(repository: DeploymentRepository, revision: Revision) -> tuple[str, ...]:
+    """Files where environment JSONs may be, relative to orchestrator.toml."""
+    below = (f"inventories/{name}" for name in repository.list_files(revision, "inventories"))
+    return (*repository.list_files(revision, ""), *below)
+
+
+def _named_in_manifest(repository: DeploymentRepository, revision: Revision) -> tuple[str, ...]:
+    return _environments_in_manifest(repository.read(revision, MANIFEST))
+
+
+def choose_revision(repository: DeploymentRepository, target: Target) -> tuple[Revision, str]:
+    """The revision that the target means, and the environment's name where the command line gives it.
+
+    Raises:
+        GitError, RevisionError, UsageError.
+    """
     if target.worktree:
         return Revision(commit="", branch=repository.current_branch()), target.environment
     if target.ref:
@@ -141,7 +176,7 @@ def _environment_of(settings: Settings, revision: Revision) -> str:
 
 def _choose_for_environment(repository: DeploymentRepository, target: Target) -> Revision:
     head = repository.resolve_ref("HEAD")
-    branch = branch_for_environment(_read_settings(repository, head), target.environment)
+    branch = branch_for_environment(read_settings(repository, head), target.environment)
     try:
         return repository.resolve_branch(branch, offline=target.offline)
     except RevisionError as error:
@@ -156,7 +191,8 @@ def _choose_for_environment(repository: DeploymentRepository, target: Target) ->
         return Revision(commit=head.commit, branch="", note=note)
 
 
-def _read_settings(repository: DeploymentRepository, revision: Revision) -> Settings:
+def read_settings(repository: DeploymentRepository, revision: Revision) -> Settings:
+    """orchestrator.toml at that commit."""
     return parse_settings(repository.read(revision, SETTINGS), SETTINGS, read_schema("settings"))
 
 

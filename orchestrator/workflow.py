@@ -20,10 +20,11 @@ from orchestrator.core.model import Artifact, Desired, Host, Reference
 from orchestrator.core.observed import ObservedHost, parse_observed
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.plan import Plan
+from orchestrator.edges.clock import moment
 from orchestrator.edges.repositories import resolve_artifacts, resolve_offline
 from orchestrator.edges.runner import Workspace
 from orchestrator.errors import UsageError
-from orchestrator.intent import Intent, Target, environments_of, read_intent
+from orchestrator.intent import Intent, Target, environments_of, read_intent, read_intent_at
 
 __all__ = [
     "Intent",
@@ -37,10 +38,12 @@ __all__ = [
     "inventory_of",
     "new_run",
     "nothing_done",
+    "now",
     "observe",
     "open_workspace",
     "probe",
     "read_intent",
+    "read_intent_at",
     "resolve",
     "select",
 ]
@@ -167,14 +170,22 @@ def select(intent: Intent, applications: tuple[str, ...], limits: tuple[str, ...
     return select_placements(intent.desired, applications=applications, limits=limits)
 
 
-def new_run(intent: Intent) -> Run:
-    """The identity of one attempt."""
-    now = datetime.datetime.now(datetime.UTC)
+def new_run(intent: Intent, actor: str = "") -> Run:
+    """The identity of one attempt.
+
+    Args:
+        actor: empty: as the repository says.
+    """
     return Run(
-        id=f"{now:%Y%m%dT%H%M%S}-{randomness.token_hex(4)}",
-        time=now.isoformat(timespec="seconds"),
-        actor=intent.repository.actor,
+        id=f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{randomness.token_hex(4)}",
+        time=now(),
+        actor=actor or intent.repository.actor,
     )
+
+
+def now() -> str:
+    """As records and receipts have it."""
+    return moment()
 
 
 def default_forks(hosts: int) -> int:

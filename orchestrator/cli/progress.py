@@ -46,6 +46,10 @@ class Progress:
         self._start()
         return self
 
+    def expect(self, hosts: Iterable[str]) -> None:
+        """These hosts take part in what follows; others have nothing more to do."""
+        self._states = {host: self._states.get(host, ("waiting", "dim", 0.0)) for host in hosts}
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """The live view is away while the context is open, so that something lasting can be printed."""
@@ -56,7 +60,7 @@ class Progress:
             self._start()
 
     def _start(self) -> None:
-        if self._console.is_terminal and self._states:
+        if self._console.is_terminal and self._live is None:
             from rich.live import Live
 
             self._live = Live(
@@ -98,6 +102,8 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
+        if not self._states:
+            return Text("")
         table = Table.grid(padding=(0, 2))
         for host, (word, style, since) in list(self._states.items())[:SHOWN_HOSTS]:
             waited = f"{time.monotonic() - since:.0f} s" if since else ""

@@ -19,6 +19,7 @@ class Holder:
     """Who runs.
 
     Attributes:
+        process: tells it from every other process of its machine; empty where that cannot be told.
         run: the attempt's id, as in the ledger.
         ci_url: the CI job's page; empty outside CI.
     """
@@ -26,6 +27,7 @@ class Holder:
     actor: str
     host: str
     pid: int
+    process: str = ""
     run: str = ""
     ci_name: str = ""
     ci_url: str = ""
@@ -175,6 +177,7 @@ def _holder(value: Any) -> Holder:
         actor=_text(found, "actor"),
         host=_text(found, "host"),
         pid=pid if type(pid) is int else 0,
+        process=_text(found, "process"),
         run=_text(found, "run"),
         ci_name=_text(found, "ci_name"),
         ci_url=_text(found, "ci_url"),

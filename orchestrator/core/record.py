@@ -57,6 +57,7 @@ class Record:
         reasons: why, in the words of who asked for it.
         holds: what is kept from being changed until git agrees.
         verdict: `success`, `partial`, `failed`, `unknown`, `cancelled`, `superseded` or `interrupted`.
+        error: the sentence that it ended with; empty when it did what it was to do.
         tools: versions by name.
     """
 
@@ -82,6 +83,7 @@ class Record:
     reasons: tuple[str, ...] = ()
     holds: tuple[Mapping[str, Any], ...] = ()
     verdict: str = ""
+    error: str = ""
     placements: tuple[RecordPlacement, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
 
@@ -208,7 +210,8 @@ def _line(value: Any) -> str:
 _TEXT, _MAYBE, _MAP, _LIST = (str,), (str, type(None)), (dict,), (list,)
 _RECORD_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(
-        ("id", "kind", "actor", "started", "environment", "repository", "stack", "branch", "commit"), _TEXT
+        ("id", "kind", "actor", "started", "environment", "repository", "stack", "branch", "commit", "error"),
+        _TEXT,
     ),
     **dict.fromkeys(("manifest_version", "intent_id", "plan_id"), _TEXT),
     **dict.fromkeys(("no_lock_reason", "allow_older_reason", "ended", "verdict"), _MAYBE),

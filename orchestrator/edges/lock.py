@@ -1,7 +1,7 @@
 """The lock of an environment: a branch of the remote that only ever moves forward, by compare-and-swap.
 
 Taken by a commit that says `held`, given back by one that says `free`. An expired lock is never taken: somebody
-has to look, and break it.
+has to look, and break it. That of a process which was killed on this very machine is broken, aloud.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from orchestrator.core.lock_state import LockState, acquire_lock, break_lock
 from orchestrator.edges.clock import moment
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.lock_branch import LockBranch, pause
+from orchestrator.edges.process_identity import is_gone
 from orchestrator.edges.state_repository import Move
 from orchestrator.errors import GitError, LockError
 
@@ -47,12 +48,14 @@ class EnvironmentLock:
         *,
         timeout_seconds: float,
         on_wait: Callable[[LockState], None] = lambda state: None,
+        on_dead: Callable[[LockState, str], None] = lambda state, why: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> HeldLock:
         """The lock is ours, and is renewed until it is released.
 
         Args:
             on_wait: called once for each holder that is waited for.
+            on_dead: called when the lock is taken from a process of this machine that is certainly over.
             cancelled: asked while waiting.
 
         Raises:
@@ -71,6 +74,10 @@ class EnvironmentLock:
                 if held is not None:
                     return held
                 pause(0.02, 0.3)
+                tip, state = self._branch.read()
+                continue
+            if is_gone(state.holder.process):
+                self._break_for_the_dead(state, on_dead)
                 tip, state = self._branch.read()
                 continue
             if state.is_expired(moment()):
@@ -109,6 +116,15 @@ class EnvironmentLock:
         raise LockError(
             f"nobody holds the lock of {self._environment}", resolution="there is nothing to break"
         )
+
+    def _break_for_the_dead(self, state: LockState, on_dead: Callable[[LockState, str], None]) -> None:
+        """Its holder was killed on this machine: nobody can go on with it, so it is broken, and said so."""
+        reason = f"process {state.holder.pid} of {state.holder.actor} on this machine is over and never released it"
+        try:
+            self.break_(reason)
+        except LockError:  # another one was quicker
+            return
+        on_dead(state, f"the lock of {self._environment} is broken: {reason}")
 
     def _try(self, tip: str, state: LockState | None) -> HeldLock | None:
         ours = acquire_lock(

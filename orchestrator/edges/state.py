@@ -17,6 +17,7 @@ from orchestrator.edges.git_ledger import GitLedger
 from orchestrator.edges.lock import EnvironmentLock
 from orchestrator.edges.lock_branch import LockBranch
 from orchestrator.edges.pending import PendingRecords
+from orchestrator.edges.process_identity import this_process_identity
 from orchestrator.edges.state_repository import StateRepository
 
 
@@ -113,6 +114,7 @@ def this_process(
         actor=actor or repository.actor,
         host=socket.gethostname(),
         pid=os.getpid(),
+        process=this_process_identity(),
         run=run,
         ci_name=ci_name,
         ci_url=ci_url,

@@ -54,7 +54,7 @@ class Forge:
         self.environ = {
             "PATH": f"{binaries}:/usr/bin:/bin",
             "HOME": str(self.home),
-            "XDG_STATE_HOME": str(self.home / "state"),
+            "ORCHESTRATOR_STATE_DIRECTORY": str(self.home / "state"),
             "PYTHONPATH": str(ROOT),
             "GIT_CONFIG_NOSYSTEM": "1",
             "CI": "true",

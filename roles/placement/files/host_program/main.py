@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 from host_program.problems import Problem, from_os_error
 
@@ -24,8 +25,8 @@ def run(request):
 
 
 def answer(request):
-    """`{"placements": [...]}`, each with `application`, `deployment_path`, `changed`, `message` and what the
-    phase adds; a placement that could not be done carries `problem`. Observation and probing add their own key.
+    """`{"placements": [...]}`, each with `application`, `deployment_path`, `changed`, `message`, `seconds` and what
+    the phase adds; a placement that could not be done carries `problem`. Observation and probing add their own key.
     """
     if sys.version_info < OLDEST_PYTHON:
         found = "{}.{}".format(*sys.version_info[:2])
@@ -96,12 +97,14 @@ def _do_alone(work, request):
 
 
 def _do(work, placement, request):
+    began = time.monotonic()
     try:
-        return {"changed": False, "problem": None, **_name(placement), **work(placement, request)}
+        result = {"changed": False, "problem": None, **_name(placement), **work(placement, request)}
     except Problem as problem:
-        return _failed(placement, problem)
+        result = _failed(placement, problem)
     except OSError as error:
-        return _failed(placement, from_os_error(error))
+        result = _failed(placement, from_os_error(error))
+    return {**result, "seconds": round(time.monotonic() - began, 3)}
 
 
 def _failed(placement, problem):
