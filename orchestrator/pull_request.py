@@ -1,0 +1,413 @@
+"""The plan of a pull request: its merge with the target, compiled as data, asking only whom the target trusts.
+
+Order: merge → settings and provider of the target → documents of both → artifacts → hosts → plan. Everything that
+is contacted or run follows from the target's documents; the merged ones say what is compared with the answers.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator import workflow
+from orchestrator.core.artifacts import ResolvedArtifact
+from orchestrator.core.documents import Document, parse_documents
+from orchestrator.core.json_text import parse_json
+from orchestrator.core.model import Artifact, Desired, Host, Reference, Repository
+from orchestrator.core.observed import Identity, ObservedHost
+from orchestrator.core.pull_request import (
+    Review,
+    changed_keys,
+    describe_changes,
+    describe_files,
+    describe_settings,
+    split_hosts,
+    untrusted_repositories,
+)
+from orchestrator.core.settings import (
+    EnvironmentProvider,
+    Settings,
+    environment_file_candidates,
+    environment_for_branch,
+    parse_settings,
+)
+from orchestrator.core.toml_text import parse_toml
+from orchestrator.core.violations import Violations
+from orchestrator.edges.credentials import ControllerSecrets
+from orchestrator.edges.git import DeploymentRepository
+from orchestrator.edges.merge import Merge, open_merge
+from orchestrator.edges.providers import read_environment
+from orchestrator.edges.repositories import resolve_artifacts, resolve_offline
+from orchestrator.edges.repositories.locations import directory_root
+from orchestrator.edges.schemas import read_schema
+from orchestrator.errors import (
+    CredentialsError,
+    DocumentError,
+    OrchestratorError,
+    ProviderError,
+    RevisionError,
+    UsageError,
+)
+
+
+class LedgerReader(Protocol):
+    """Something that knows what the ledger says is live."""
+
+    def __call__(self, intent: workflow.Intent, hosts: tuple[Host, ...]) -> Mapping[str, ObservedHost]:
+        """By host name; hosts that it knows nothing of may be left out.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line asks for.
+
+    Attributes:
+        base, head: a branch, a full ref name, or a commit.
+        environment: empty: the one of the base's branch.
+        ledger: what says what is live instead of the hosts; None: hosts are asked.
+    """
+
+    directory: Path
+    base: str
+    head: str = "HEAD"
+    environment: str = ""
+    applications: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    offline: bool = False
+    verify: bool = False
+    ledger: LedgerReader | None = None
+
+
+def review_pull_request(asked: Asked) -> Review:
+    """The plan of merging head into base, and what is to be said about it.
+
+    What is wrong with the pull request itself (a conflict, documents that do not fit, a missing artifact) is the
+    review's `problem`.
+
+    Raises:
+        GitError, RevisionError, DocumentError, UsageError: there is nothing to review.
+    """
+    _refuse_links(asked.directory)
+    clone = DeploymentRepository(asked.directory)
+    with ExitStack() as stack:
+        merge = stack.enter_context(
+            open_merge(clone, base=asked.base, head=asked.head, offline=asked.offline)
+        )
+        settings = parse_settings(
+            merge.read(merge.base.commit, workflow.SETTINGS), workflow.SETTINGS, read_schema("settings")
+        )
+        reviewer = _Reviewer(asked, clone, merge, settings, stack)
+        try:
+            reviewer.run()
+        except OrchestratorError as error:
+            return replace(reviewer.review, problem=error)
+        return reviewer.review
+
+
+class _Reviewer:
+    """One review; `review` grows with each step, so that a failure leaves what is known so far."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        clone: DeploymentRepository,
+        merge: Merge,
+        settings: Settings,
+        stack: ExitStack,
+    ) -> None:
+        self._asked = asked
+        self._clone = clone
+        self._merge = merge
+        self._settings = settings
+        self._stack = stack
+        self._secrets = ControllerSecrets(dict(os.environ))
+        self._base_top: Path | None = None
+        environment = asked.environment or _environment_of(settings, merge)
+        self.review = Review(
+            environment=environment,
+            stack=clone.stack,
+            base=merge.base.revision.label,
+            branch=merge.base.branch,
+            head=merge.head.revision.label,
+            commit=merge.head.commit,
+            source="nobody" if asked.offline else "ledger" if asked.ledger else "hosts",
+        )
+
+    def run(self) -> None:
+        tree = self._merge.merged_tree()
+        self._note(*describe_files(self._merge.changes(tree)), *self._settings_changes(tree))
+        target, merged = self._parse_both(tree)
+        self._note(*describe_changes(target, merged))
+        intent = self._intent(merged)
+        selected = workflow.select(intent, self._asked.applications, self._asked.limits)
+        artifacts = self._resolve(target, merged)
+        observed = self._observe(target, merged, selected)
+        plan = workflow.compile_intent(intent, artifacts, observed, selected)
+        self.review = replace(self.review, plan=plan)
+
+    def _note(self, *notes: str) -> None:
+        self.review = replace(self.review, notes=(*self.review.notes, *notes))
+
+    def _settings_changes(self, tree: str) -> tuple[str, ...]:
+        before, after = (
+            _toml(self._merge.read(one, workflow.SETTINGS)) for one in (self._merge.base.commit, tree)
+        )
+        return describe_settings(before, after)
+
+    def _parse_both(self, tree: str) -> tuple[Desired | None, Desired]:
+        """The target's documents, None where they cannot be used, and the merged ones."""
+        base = self._merge.base.commit
+        provided = self._provided()
+        documents = {one: provided or self._environment_file(one) for one in (base, tree)}
+        values = {one: _json(document) for one, document in documents.items()}
+        self.review = replace(self.review, keys=changed_keys(values[base], values[tree]))
+        target: Desired | None = None
+        try:
+            target = self._parse(base, documents[base])
+        except DocumentError as error:
+            self._note(f"the target's documents cannot be used, so nobody is asked: {error.brief}")
+        else:
+            self.review = replace(self.review, from_version=target.manifest_version)
+        return target, self._parse(tree, documents[tree])
+
+    def _parse(self, treeish: str, environment: Document | None) -> Desired:
+        manifest = self._merge.read(treeish, workflow.MANIFEST)
+        if manifest is None:
+            raise DocumentError(
+                f"there is no {workflow.MANIFEST} after the merge",
+                resolution=f"commit one in {self._clone.stack or 'the top directory'}, or correct -C",
+            )
+        return parse_documents(
+            manifest=Document(label=workflow.MANIFEST, content=manifest),
+            environment=environment,
+            environment_name=self.review.environment,
+            settings=self._settings,
+            schemas={name: read_schema(name) for name in ("manifest", "environment")},
+        )
+
+    def _environment_file(self, treeish: str) -> Document | None:
+        for path in environment_file_candidates(self._settings, self.review.environment):
+            content = self._merge.read(treeish, path)
+            if content is not None:
+                return Document(label=path, content=content)
+        return None
+
+    def _provided(self) -> Document | None:
+        """The environment JSON of the target's provider; the same before and after the merge."""
+        named = self._settings.environments.get(self.review.environment)
+        provider: EnvironmentProvider | None = named.provider if named else None
+        if provider is None:
+            return None
+        for word in provider.command:
+            if _below(self._clone.top, Path(word)) is not None:
+                raise ProviderError(
+                    f"the environment provider names {word} in the checkout, where the pull request's files are",
+                    resolution="write it relative to orchestrator.toml: then the target's own file is run",
+                )
+        directory = self._target_stack() if provider.command else self._clone.directory
+        return read_environment(provider, self.review.environment, secrets=self._secrets, directory=directory)
+
+    def _target_files(self) -> Path:
+        """The target's files, where the repository's top would be; they are gone when the review is made."""
+        if self._base_top is None:
+            place = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-target-"))
+            self._base_top = Path(place).resolve()
+            self._merge.extract_base(self._base_top)
+        return self._base_top
+
+    def _target_stack(self) -> Path:
+        return self._target_files() / self._clone.stack
+
+    def _intent(self, desired: Desired) -> workflow.Intent:
+        settings = self._settings
+        if settings.known_hosts and not settings.known_hosts.startswith(("/", "~")):
+            settings = replace(settings, known_hosts=str(self._target_stack() / settings.known_hosts))
+        return workflow.Intent(
+            repository=self._clone,
+            revision=self._merge.head.revision,
+            settings=settings,
+            desired=desired,
+            identity=Identity(
+                repository=settings.name or self._clone.name,
+                stack=self._clone.stack,
+                environment=desired.environment,
+            ),
+            secrets=self._secrets,
+        )
+
+    def _resolve(self, target: Desired | None, merged: Desired) -> dict[str, ResolvedArtifact]:
+        """Every artifact: looked up where the target itself would look, elsewhere as the documents say."""
+        wanted = {one.application.name: one.application.artifact for one in merged.placements}
+        named = resolve_offline(wanted.items(), merged.repositories, directory=self._clone.directory)
+        if self._asked.offline:
+            self._unseen(dict.fromkeys(wanted, "not looked up: --offline"))
+            return named
+        reasons = untrusted_repositories(target, merged)
+        trusted = {name: one for name, one in merged.repositories.items() if name not in reasons}
+        inside = {name: self._inside(one) for name, one in trusted.items()}
+        for name in sorted({artifact.repository for artifact in wanted.values()} & trusted.keys()):
+            if problem := self._missing_secret(trusted[name]):
+                reasons[name] = problem
+        self._unseen(
+            {
+                name: f"not looked up: {reasons[artifact.repository]}"
+                for name, artifact in wanted.items()
+                if artifact.repository in reasons
+            }
+        )
+        askable = {name: one for name, one in wanted.items() if one.repository not in reasons}
+        askable = self._without_absent(askable, inside)
+        used = {artifact.repository for artifact in askable.values()}
+        found = self._look_up(askable, {name: inside[name] for name in sorted(used)})
+        return {name: _seen(one, found.get(name)) for name, one in named.items()}
+
+    def _look_up(
+        self, wanted: Mapping[str, Artifact], repositories: Mapping[str, Repository]
+    ) -> dict[str, ResolvedArtifact]:
+        found: dict[str, ResolvedArtifact] = {}
+
+        def remember(artifact: ResolvedArtifact) -> None:
+            found[artifact.application] = artifact
+
+        try:
+            resolve_artifacts(
+                wanted.items(),
+                repositories,
+                secrets=self._secrets,
+                directory=self._clone.directory,
+                on_resolved=remember,
+            )
+        except OrchestratorError as error:
+            self._unseen({name: "not found, see below" for name in wanted if name not in found})
+            self.review = replace(self.review, problem=error)
+        return found
+
+    def _inside(self, repository: Repository) -> Repository:
+        """The repository as it is looked at: a directory of the checkout is the target's own files instead."""
+        if repository.type != "directory":
+            return repository
+        inside = _below(self._clone.top, Path(directory_root(repository, self._clone.directory)))
+        return repository if inside is None else replace(repository, path=str(self._target_files() / inside))
+
+    def _without_absent(
+        self, wanted: Mapping[str, Artifact], repositories: Mapping[str, Repository]
+    ) -> dict[str, Artifact]:
+        """Those artifacts that can be looked for: what a pull request adds to the checkout is not there yet."""
+        absent = {
+            name: "not looked up: its file is not among the target's, and the pull request's are not read"
+            for name, artifact in wanted.items()
+            if self._base_top is not None
+            and (repository := repositories[artifact.repository]).type == "directory"
+            and Path(repository.path).is_relative_to(self._base_top)
+            and not (Path(repository.path) / artifact.path).exists()
+        }
+        self._unseen(absent)
+        return {name: artifact for name, artifact in wanted.items() if name not in absent}
+
+    def _missing_secret(self, repository: Repository) -> str:
+        """Why this machine cannot ask the repository; empty when it can."""
+        wanted = repository.credentials
+        for reference in (wanted.username, wanted.password, wanted.token) if wanted else ():
+            if isinstance(reference, Reference):
+                try:
+                    self._secrets.value(reference)
+                except CredentialsError as error:
+                    return error.brief
+        return ""
+
+    def _unseen(self, reasons: Mapping[str, str]) -> None:
+        self.review = replace(self.review, lookups={**self.review.lookups, **reasons})
+
+    def _observe(self, target: Desired | None, merged: Desired, selected: Desired) -> dict[str, ObservedHost]:
+        """What is live on the hosts that the target has just so; the others are not asked."""
+        names = {placement.host.name for placement in selected.placements}
+        trusted, reasons = split_hosts(target, merged)
+        unasked = {name: reason for name, reason in reasons.items() if name in names}
+        hosts = tuple(host for host in trusted if host.name in names)
+        if self._asked.offline:
+            unasked, hosts = dict.fromkeys(names, "not asked: --offline"), ()
+        observed: dict[str, ObservedHost] = {}
+        if hosts and target is not None:
+            intent = self._intent(target)
+            if self._asked.ledger:
+                known = self._asked.ledger(intent, hosts)
+                observed = {name: host for name, host in known.items() if host.status == "observed"}
+                unknown = (host.name for host in hosts if host.name not in observed)
+                unasked |= dict.fromkeys(unknown, "the ledger does not know what is live there")
+            else:
+                with workflow.open_workspace(intent) as workspace:
+                    observed = workflow.observe(intent, workspace, hosts, verify=self._asked.verify)
+        self.review = replace(self.review, unasked=dict(sorted(unasked.items())))
+        return observed | {name: ObservedHost.unasked(name, reason) for name, reason in unasked.items()}
+
+
+def ledger_reader() -> LedgerReader:
+    """What reads the ledger of the target.
+
+    Raises:
+        UsageError: this version keeps none in git.
+    """
+    raise UsageError("this version has no ledger to read", resolution="leave --from-ledger out")
+
+
+def _environment_of(settings: Settings, merge: Merge) -> str:
+    branch = merge.base.branch
+    environment = environment_for_branch(settings, branch) if branch else None
+    if environment is None:
+        raise RevisionError(
+            f"the target {merge.base.revision.label} belongs to no environment",
+            resolution="name one with --environment, or map the branch in the target's orchestrator.toml",
+        )
+    return environment
+
+
+def _refuse_links(directory: Path) -> None:
+    """A stack's directory is itself, not a link that the pull request has put in its place."""
+    path = Path(os.path.abspath(directory))  # noqa: PTH100
+    for one in (path, *path.parents):
+        if (one / ".git").exists():
+            return
+        if one.is_symlink():
+            raise UsageError(
+                f"{one} is a symbolic link, and in a pull request's checkout it may lead anywhere",
+                resolution="name the stack's real directory with -C",
+            )
+
+
+def _below(top: Path, path: Path) -> Path | None:
+    """The absolute `path` relative to `top`, by whatever name it reaches it; None when it lies elsewhere."""
+    if not path.is_absolute():
+        return None
+    for one in (path, *path.parents):
+        if one == top or (one.exists() and one.samefile(top)):
+            return path.relative_to(one)
+    return None
+
+
+def _seen(named: ResolvedArtifact, found: ResolvedArtifact | None) -> ResolvedArtifact:
+    """The artifact at the place that a deployment will know it by, with what was found out about it."""
+    if found is None:
+        return named
+    return replace(named, size_bytes=found.size_bytes, sha256=found.sha256, digest_source=found.digest_source)
+
+
+def _json(document: Document | None) -> Any:
+    if document is None:
+        return {}
+    read = parse_json(document.content, document.label, Violations())
+    return read.value if read else {}
+
+
+def _toml(content: bytes | None) -> Any:
+    read = parse_toml(content, workflow.SETTINGS, Violations()) if content is not None else None
+    return read.value if read else {}
