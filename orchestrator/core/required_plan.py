@@ -115,8 +115,8 @@ def check_required_plan(required: RequiredPlan, plan: Plan) -> tuple[str, ...]:
             continue
         before = required.from_versions[place]
         if before is None or step.from_version is None:
-            who = "the required plan did not" if before is None else "nobody does now"
-            notes.append(f"{where}: not compared, {who} know what was live")
+            who = "the required plan did not know" if before is None else "nobody knows now"
+            notes.append(f"{where}: {who} what was live, so it is not compared")
         elif before != step.from_version:
             moved.append(
                 f"{where}: from {before or 'nothing'} in the required plan, from {step.from_version or 'nothing'} now"
