@@ -7,7 +7,6 @@ is contacted or run follows from the target's documents; the merged ones say wha
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator import workflow
-from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.documents import Document, parse_documents
 from orchestrator.core.json_text import parse_json
-from orchestrator.core.model import Artifact, Desired, Host, Reference, Repository
+from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import Identity, ObservedHost
 from orchestrator.core.pull_request import (
     Review,
@@ -27,7 +25,6 @@ from orchestrator.core.pull_request import (
     describe_files,
     describe_settings,
     split_hosts,
-    untrusted_repositories,
 )
 from orchestrator.core.settings import (
     EnvironmentProvider,
@@ -42,9 +39,8 @@ from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.merge import Merge, open_merge
 from orchestrator.edges.providers import read_environment
-from orchestrator.edges.repositories import resolve_artifacts, resolve_offline
-from orchestrator.edges.repositories.locations import directory_root
 from orchestrator.edges.schemas import read_schema
+from orchestrator.edges.target_files import TargetFiles
 from orchestrator.errors import (
     CredentialsError,
     DocumentError,
@@ -53,6 +49,7 @@ from orchestrator.errors import (
     RevisionError,
     UsageError,
 )
+from orchestrator.pull_request_artifacts import look_up_artifacts
 
 
 class LedgerReader(Protocol):
@@ -129,9 +126,8 @@ class _Reviewer:
         self._clone = clone
         self._merge = merge
         self._settings = settings
-        self._stack = stack
         self._secrets = ControllerSecrets(dict(os.environ))
-        self._base_top: Path | None = None
+        self._files = TargetFiles(merge, clone, stack)
         environment = asked.environment or _environment_of(settings, merge)
         self.review = Review(
             environment=environment,
@@ -150,9 +146,17 @@ class _Reviewer:
         self._note(*describe_changes(target, merged))
         intent = self._intent(merged)
         selected = workflow.select(intent, self._asked.applications, self._asked.limits)
-        artifacts = self._resolve(target, merged)
+        lookup = look_up_artifacts(
+            target,
+            merged,
+            self._files,
+            secrets=self._secrets,
+            directory=self._clone.directory,
+            offline=self._asked.offline,
+        )
+        self.review = replace(self.review, lookups=lookup.unseen, problem=lookup.problem)
         observed = self._observe(target, merged, selected)
-        plan = workflow.compile_intent(intent, artifacts, observed, selected)
+        plan = workflow.compile_intent(intent, lookup.artifacts, observed, selected)
         self.review = replace(self.review, plan=plan)
 
     def _note(self, *notes: str) -> None:
@@ -209,29 +213,20 @@ class _Reviewer:
         if provider is None:
             return None
         for word in provider.command:
-            if _below(self._clone.top, Path(word)) is not None:
+            if self._files.inside_checkout(Path(word)) is not None:
                 raise ProviderError(
                     f"the environment provider names {word} in the checkout, where the pull request's files are",
                     resolution="write it relative to orchestrator.toml: then the target's own file is run",
                 )
-        directory = self._target_stack() if provider.command else self._clone.directory
+        directory = self._files.stack_directory() if provider.command else self._clone.directory
         return read_environment(provider, self.review.environment, secrets=self._secrets, directory=directory)
-
-    def _target_files(self) -> Path:
-        """The target's files, where the repository's top would be; they are gone when the review is made."""
-        if self._base_top is None:
-            place = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-target-"))
-            self._base_top = Path(place).resolve()
-            self._merge.extract_base(self._base_top)
-        return self._base_top
-
-    def _target_stack(self) -> Path:
-        return self._target_files() / self._clone.stack
 
     def _intent(self, desired: Desired) -> workflow.Intent:
         settings = self._settings
         if settings.known_hosts and not settings.known_hosts.startswith(("/", "~")):
-            settings = replace(settings, known_hosts=str(self._target_stack() / settings.known_hosts))
+            settings = replace(
+                settings, known_hosts=str(self._files.stack_directory() / settings.known_hosts)
+            )
         return workflow.Intent(
             repository=self._clone,
             revision=self._merge.head.revision,
@@ -244,89 +239,6 @@ class _Reviewer:
             ),
             secrets=self._secrets,
         )
-
-    def _resolve(self, target: Desired | None, merged: Desired) -> dict[str, ResolvedArtifact]:
-        """Every artifact: looked up where the target itself would look, elsewhere as the documents say."""
-        wanted = {one.application.name: one.application.artifact for one in merged.placements}
-        named = resolve_offline(wanted.items(), merged.repositories, directory=self._clone.directory)
-        if self._asked.offline:
-            self._unseen(dict.fromkeys(wanted, "not looked up: --offline"))
-            return named
-        reasons = untrusted_repositories(target, merged)
-        trusted = {name: one for name, one in merged.repositories.items() if name not in reasons}
-        inside = {name: self._inside(one) for name, one in trusted.items()}
-        for name in sorted({artifact.repository for artifact in wanted.values()} & trusted.keys()):
-            if problem := self._missing_secret(trusted[name]):
-                reasons[name] = problem
-        self._unseen(
-            {
-                name: f"not looked up: {reasons[artifact.repository]}"
-                for name, artifact in wanted.items()
-                if artifact.repository in reasons
-            }
-        )
-        askable = {name: one for name, one in wanted.items() if one.repository not in reasons}
-        askable = self._without_absent(askable, inside)
-        used = {artifact.repository for artifact in askable.values()}
-        found = self._look_up(askable, {name: inside[name] for name in sorted(used)})
-        return {name: _seen(one, found.get(name)) for name, one in named.items()}
-
-    def _look_up(
-        self, wanted: Mapping[str, Artifact], repositories: Mapping[str, Repository]
-    ) -> dict[str, ResolvedArtifact]:
-        found: dict[str, ResolvedArtifact] = {}
-
-        def remember(artifact: ResolvedArtifact) -> None:
-            found[artifact.application] = artifact
-
-        try:
-            resolve_artifacts(
-                wanted.items(),
-                repositories,
-                secrets=self._secrets,
-                directory=self._clone.directory,
-                on_resolved=remember,
-            )
-        except OrchestratorError as error:
-            self._unseen({name: "not found, see below" for name in wanted if name not in found})
-            self.review = replace(self.review, problem=error)
-        return found
-
-    def _inside(self, repository: Repository) -> Repository:
-        """The repository as it is looked at: a directory of the checkout is the target's own files instead."""
-        if repository.type != "directory":
-            return repository
-        inside = _below(self._clone.top, Path(directory_root(repository, self._clone.directory)))
-        return repository if inside is None else replace(repository, path=str(self._target_files() / inside))
-
-    def _without_absent(
-        self, wanted: Mapping[str, Artifact], repositories: Mapping[str, Repository]
-    ) -> dict[str, Artifact]:
-        """Those artifacts that can be looked for: what a pull request adds to the checkout is not there yet."""
-        absent = {
-            name: "not looked up: its file is not among the target's, and the pull request's are not read"
-            for name, artifact in wanted.items()
-            if self._base_top is not None
-            and (repository := repositories[artifact.repository]).type == "directory"
-            and Path(repository.path).is_relative_to(self._base_top)
-            and not (Path(repository.path) / artifact.path).exists()
-        }
-        self._unseen(absent)
-        return {name: artifact for name, artifact in wanted.items() if name not in absent}
-
-    def _missing_secret(self, repository: Repository) -> str:
-        """Why this machine cannot ask the repository; empty when it can."""
-        wanted = repository.credentials
-        for reference in (wanted.username, wanted.password, wanted.token) if wanted else ():
-            if isinstance(reference, Reference):
-                try:
-                    self._secrets.value(reference)
-                except CredentialsError as error:
-                    return error.brief
-        return ""
-
-    def _unseen(self, reasons: Mapping[str, str]) -> None:
-        self.review = replace(self.review, lookups={**self.review.lookups, **reasons})
 
     def _observe(self, target: Desired | None, merged: Desired, selected: Desired) -> dict[str, ObservedHost]:
         """What is live on the hosts that the target has just so; the others are not asked."""
@@ -345,10 +257,20 @@ class _Reviewer:
                 unknown = (host.name for host in hosts if host.name not in observed)
                 unasked |= dict.fromkeys(unknown, "the ledger does not know what is live there")
             else:
-                with workflow.open_workspace(intent) as workspace:
-                    observed = workflow.observe(intent, workspace, hosts, verify=self._asked.verify)
+                observed = self._ask(intent, hosts)
         self.review = replace(self.review, unasked=dict(sorted(unasked.items())))
         return observed | {name: ObservedHost.unasked(name, reason) for name, reason in unasked.items()}
+
+    def _ask(self, intent: workflow.Intent, hosts: tuple[Host, ...]) -> dict[str, ObservedHost]:
+        try:
+            with workflow.open_workspace(intent) as workspace:
+                return workflow.observe(intent, workspace, hosts, verify=self._asked.verify)
+        except CredentialsError as error:
+            raise CredentialsError(
+                error.brief,
+                details=error.details,
+                resolution=f"{error.resolution}; without credentials for hosts, plan with --from-ledger",
+            ) from None
 
 
 def ledger_reader() -> LedgerReader:
@@ -382,23 +304,6 @@ def _refuse_links(directory: Path) -> None:
                 f"{one} is a symbolic link, and in a pull request's checkout it may lead anywhere",
                 resolution="name the stack's real directory with -C",
             )
-
-
-def _below(top: Path, path: Path) -> Path | None:
-    """The absolute `path` relative to `top`, by whatever name it reaches it; None when it lies elsewhere."""
-    if not path.is_absolute():
-        return None
-    for one in (path, *path.parents):
-        if one == top or (one.exists() and one.samefile(top)):
-            return path.relative_to(one)
-    return None
-
-
-def _seen(named: ResolvedArtifact, found: ResolvedArtifact | None) -> ResolvedArtifact:
-    """The artifact at the place that a deployment will know it by, with what was found out about it."""
-    if found is None:
-        return named
-    return replace(named, size_bytes=found.size_bytes, sha256=found.sha256, digest_source=found.digest_source)
 
 
 def _json(document: Document | None) -> Any:

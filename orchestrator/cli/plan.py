@@ -117,6 +117,9 @@ def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
         lookups = [f"{name}: {reason}" for name, reason in review.lookups.items()]
         unasked = [f"{name}: {reason}" for name, reason in review.unasked.items()]
         print_plan(plan, title=title, notes=[*review.notes, *keys, *lookups, *unasked])
+    elif options["json_path"] != "-":
+        for note in review.notes:
+            click.echo(f"note: {note}")
     if review.problem:
         raise review.problem
     changes = bool(plan and (plan.changes or plan.unknown_hosts))

@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ from orchestrator.edges.git import REMOTE, SSH_COMMAND, DeploymentRepository, Re
 from orchestrator.errors import GitError, MergeConflictError, RevisionError
 
 FETCH_SECONDS = 300
+_ABANDONED_SECONDS = 24 * 3600
 _OLDEST_GIT = (2, 38)
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _REACHING = re.compile(
@@ -179,6 +181,7 @@ def open_merge(clone: DeploymentRepository, *, base: str, head: str, offline: bo
     place = clone.common_directory / "orchestrator"
     try:
         place.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(place)
         directory = Path(tempfile.mkdtemp(prefix="merge-", dir=place))
     except OSError as error:
         raise GitError(
@@ -198,6 +201,14 @@ def open_merge(clone: DeploymentRepository, *, base: str, head: str, offline: bo
         yield Merge(directory=directory, environ=environ, stack=clone.stack, base=base_side, head=head_side)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_abandoned(place: Path) -> None:
+    """What a killed command left behind is gone a day later."""
+    for one in place.glob("merge-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - one.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(one, ignore_errors=True)
 
 
 def _check_version() -> None:

@@ -157,7 +157,7 @@ def nobody_came(listener: socket.socket) -> bool:
     """Whether no connection waits there: it would be in the backlog, accepted or not."""
     listener.setblocking(False)
     try:
-        listener.accept()
+        listener.accept()[0].close()
     except BlockingIOError:
         return True
     return False

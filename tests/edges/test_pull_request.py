@@ -104,7 +104,7 @@ def test_missing_artifact_is_in_the_comment(fixture: Fixture) -> None:
     update(fixture, "9.9")
     comment = fixture.plan("--format", "markdown", expect=13)
     assert "This cannot be deployed as it is" in comment
-    assert "`not found, see below`" in comment
+    assert "`not found, see above`" in comment
     assert "--require-plan" not in comment
 
 
@@ -314,12 +314,11 @@ def test_base_that_is_a_commit_needs_an_environment(fixture: Fixture) -> None:
 def test_branch_called_like_the_end_of_another_does_not_answer_for_it(fixture: Fixture) -> None:
     tip = fixture.git("rev-parse", "HEAD")
     update(fixture)
-    fixture.git(
-        "push", "--quiet", "origin", "feature:refs/heads/refs/heads/staging", "dev:refs/heads/staging"
-    )
+    for ref in ("dev:refs/heads/staging", "feature:refs/heads/refs/heads/staging"):
+        fixture.git("push", "--quiet", "origin", ref)
     repository = DeploymentRepository(fixture.path)
     assert repository.resolve_branch("staging", offline=False).commit == tip
-    fixture.git("push", "--quiet", "origin", ":refs/heads/staging")
+    fixture.git("update-ref", "-d", "refs/heads/staging", cwd=fixture.remote)
     with pytest.raises(RevisionError):
         repository.resolve_branch("staging", offline=False)
 
