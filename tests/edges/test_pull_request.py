@@ -38,6 +38,8 @@ def update(fixture: Fixture, version: str = "2.0") -> None:
 
 
 def test_comment_says_what_merging_does(fixture: Fixture) -> None:
+    fixture.write("orchestrator.toml", 'format = 1\nname = "pull-request-test"\n')
+    fixture.commit("dev")
     fixture.run("deploy", "--branch", "dev")
     update(fixture)
     comment = fixture.plan("--format", "markdown")
