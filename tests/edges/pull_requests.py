@@ -116,15 +116,21 @@ class Fixture:
 
 
 @contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
-    """A server of these files, and every request that it gets."""
+def serving(files: dict[str, bytes], authorization: str = "") -> Iterator[tuple[str, list[str]]]:
+    """A server of these files, and every request that it gets.
+
+    Args:
+        authorization: the header that it asks for, exactly once; empty: none.
+    """
     seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             seen.append(f"{self.command} {self.path} {self.headers.get('Authorization', '')}".strip())
-            body = files.get(self.path)
-            self.send_response(200 if body is not None else 404)
+            body = files.get(self.path.partition("?")[0])
+            allowed = not authorization or self.headers.get_all("Authorization") == [authorization]
+            body = body if allowed else None
+            self.send_response(200 if body is not None else 404 if allowed else 403)
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
             if self.command == "GET":

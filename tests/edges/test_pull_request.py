@@ -183,6 +183,32 @@ def test_commit_that_only_a_shallow_clone_has_is_merged(fixture: Fixture) -> Non
     assert fixture.plan_json(head="HEAD", cwd=clone)["steps"][0]["to_version"] == "2.0"
 
 
+def test_credentials_of_a_ci_checkout_reach_the_remote_once(fixture: Fixture, tmp_path: Path) -> None:
+    """As actions/checkout leaves them: a header, in a file that only this `.git` includes."""
+    update(fixture)
+    clone = fixture.clone()
+    fixture.git("switch", "--quiet", "dev")
+    fixture.environment["applications"]["site"]["keep_releases"] = 4
+    fixture.manifest["applications"]["site"]["version"] = "1.0"
+    tip = fixture.commit("dev")
+    fixture.git("repack", "-adq", cwd=fixture.remote)
+    fixture.git("update-server-info", cwd=fixture.remote)
+    files = {
+        f"/{path.relative_to(fixture.remote)}": path.read_bytes()
+        for path in fixture.remote.rglob("*")
+        if path.is_file()
+    }
+    with serving(files, authorization="Basic Y2k6Y2k=") as (url, _):
+        fixture.git("remote", "set-url", "origin", url, cwd=clone)
+        fixture.plan(expect=11, cwd=clone)
+        included = tmp_path / "credentials"
+        included.write_text(f'[http "{url}/"]\n\textraheader = AUTHORIZATION: Basic Y2k6Y2k=\n')
+        fixture.git("config", f"includeIf.gitdir:{clone}/.git.path", str(included), cwd=clone)
+        plan = fixture.plan_json(cwd=clone)
+    assert plan["pull_request"]["base"] == f"dev@{tip[:10]}"
+    assert plan["steps"][0]["to_version"] == "2.0"
+
+
 def test_local_branches_without_remote_are_merged(fixture: Fixture) -> None:
     update(fixture)
     fixture.git("remote", "remove", "origin")
