@@ -7,15 +7,16 @@ is contacted or run follows from the target's documents; the merged ones say wha
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator import workflow
 from orchestrator.core.documents import Document, parse_documents
 from orchestrator.core.json_text import parse_json
+from orchestrator.core.ledger_state import observed_from_state
 from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import Identity, ObservedHost
 from orchestrator.core.pull_request import (
@@ -40,6 +41,7 @@ from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.merge import Merge, open_merge
 from orchestrator.edges.providers import read_environment
 from orchestrator.edges.schemas import read_schema
+from orchestrator.edges.state import open_state
 from orchestrator.edges.target_files import TargetFiles
 from orchestrator.errors import (
     CredentialsError,
@@ -49,19 +51,8 @@ from orchestrator.errors import (
     RevisionError,
     UsageError,
 )
+from orchestrator.intent import MANIFEST, SETTINGS
 from orchestrator.pull_request_artifacts import look_up_artifacts
-
-
-class LedgerReader(Protocol):
-    """Something that knows what the ledger says is live."""
-
-    def __call__(self, intent: workflow.Intent, hosts: tuple[Host, ...]) -> Mapping[str, ObservedHost]:
-        """By host name; hosts that it knows nothing of may be left out.
-
-        Raises:
-            LedgerError: it cannot be read.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +62,7 @@ class Asked:
     Attributes:
         base, head: a branch, a full ref name, or a commit.
         environment: empty: the one of the base's branch.
-        ledger: what says what is live instead of the hosts; None: hosts are asked.
+        from_ledger: the ledger says what is live, and no host is asked.
     """
 
     directory: Path
@@ -82,7 +73,7 @@ class Asked:
     limits: tuple[str, ...] = ()
     offline: bool = False
     verify: bool = False
-    ledger: LedgerReader | None = None
+    from_ledger: bool = False
 
 
 def review_pull_request(asked: Asked) -> Review:
@@ -100,9 +91,7 @@ def review_pull_request(asked: Asked) -> Review:
         merge = stack.enter_context(
             open_merge(clone, base=asked.base, head=asked.head, offline=asked.offline)
         )
-        settings = parse_settings(
-            merge.read(merge.base.commit, workflow.SETTINGS), workflow.SETTINGS, read_schema("settings")
-        )
+        settings = parse_settings(merge.read(merge.base.commit, SETTINGS), SETTINGS, read_schema("settings"))
         reviewer = _Reviewer(asked, clone, merge, settings, stack)
         try:
             reviewer.run()
@@ -136,7 +125,7 @@ class _Reviewer:
             branch=merge.base.branch,
             head=merge.head.revision.label,
             commit=merge.head.commit,
-            source="nobody" if asked.offline else "ledger" if asked.ledger else "hosts",
+            source="nobody" if asked.offline else "ledger" if asked.from_ledger else "hosts",
         )
 
     def run(self) -> None:
@@ -163,9 +152,7 @@ class _Reviewer:
         self.review = replace(self.review, notes=(*self.review.notes, *notes))
 
     def _settings_changes(self, tree: str) -> tuple[str, ...]:
-        before, after = (
-            _toml(self._merge.read(one, workflow.SETTINGS)) for one in (self._merge.base.commit, tree)
-        )
+        before, after = (_toml(self._merge.read(one, SETTINGS)) for one in (self._merge.base.commit, tree))
         return describe_settings(before, after)
 
     def _parse_both(self, tree: str) -> tuple[Desired | None, Desired]:
@@ -185,14 +172,14 @@ class _Reviewer:
         return target, self._parse(tree, documents[tree])
 
     def _parse(self, treeish: str, environment: Document | None) -> Desired:
-        manifest = self._merge.read(treeish, workflow.MANIFEST)
+        manifest = self._merge.read(treeish, MANIFEST)
         if manifest is None:
             raise DocumentError(
-                f"there is no {workflow.MANIFEST} after the merge",
+                f"there is no {MANIFEST} after the merge",
                 resolution=f"commit one in {self._clone.stack or 'the top directory'}, or correct -C",
             )
         return parse_documents(
-            manifest=Document(label=workflow.MANIFEST, content=manifest),
+            manifest=Document(label=MANIFEST, content=manifest),
             environment=environment,
             environment_name=self.review.environment,
             settings=self._settings,
@@ -251,8 +238,8 @@ class _Reviewer:
         observed: dict[str, ObservedHost] = {}
         if hosts and target is not None:
             intent = self._intent(target)
-            if self._asked.ledger:
-                known = self._asked.ledger(intent, hosts)
+            if self._asked.from_ledger:
+                known = live_by_ledger(intent, hosts)
                 observed = {name: host for name, host in known.items() if host.status == "observed"}
                 unknown = (host.name for host in hosts if host.name not in observed)
                 unasked |= dict.fromkeys(unknown, "the ledger does not know what is live there")
@@ -273,13 +260,16 @@ class _Reviewer:
             ) from None
 
 
-def ledger_reader() -> LedgerReader:
-    """What reads the ledger of the target.
+def live_by_ledger(intent: workflow.Intent, hosts: Iterable[Host]) -> dict[str, ObservedHost]:
+    """What the ledger says is live on these hosts; one that it does not know everything of is `unasked`.
 
     Raises:
-        UsageError: this version keeps none in git.
+        GitError: its repository cannot be reached.
+        LedgerError: its branch holds something else.
     """
-    raise UsageError("this version has no ledger to read", resolution="leave --from-ledger out")
+    with open_state(intent.repository, intent.settings) as state:
+        known = state.ledger.state(intent.desired.environment)
+    return observed_from_state(known, [host.name for host in hosts])
 
 
 def _environment_of(settings: Settings, merge: Merge) -> str:
@@ -314,5 +304,5 @@ def _json(document: Document | None) -> Any:
 
 
 def _toml(content: bytes | None) -> Any:
-    read = parse_toml(content, workflow.SETTINGS, Violations()) if content is not None else None
+    read = parse_toml(content, SETTINGS, Violations()) if content is not None else None
     return read.value if read else {}

@@ -89,7 +89,7 @@ def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
     from orchestrator.core.markdown import render_review
     from orchestrator.core.plan import plan_document
     from orchestrator.core.pull_request import review_document
-    from orchestrator.pull_request import Asked, ledger_reader, review_pull_request
+    from orchestrator.pull_request import Asked, review_pull_request
 
     _refuse_other_targets(options)
     review = review_pull_request(
@@ -102,7 +102,7 @@ def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
             limits=options["limits"],
             offline=options["offline"],
             verify=options["verify"],
-            ledger=ledger_reader() if options["from_ledger"] else None,
+            from_ledger=options["from_ledger"],
         )
     )
     plan = review.plan

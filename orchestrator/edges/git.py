@@ -87,11 +87,6 @@ class DeploymentRepository:
         return Path(self._repository.common_dir).resolve() / "orchestrator" / self.stack
 
     @property
-    def common_directory(self) -> Path:
-        """`.git`, that of the main work tree."""
-        return Path(self._repository.common_dir).resolve()
-
-    @property
     def top(self) -> Path:
         """The top of the work tree; without one the directory itself."""
         return self._top or self.directory
@@ -169,6 +164,14 @@ class DeploymentRepository:
                 resolution="fetch it first, or name a branch with --branch",
             )
         return Revision(commit=found, branch=ref if self._commit(f"refs/heads/{ref}") else "")
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether `newer` is known to follow on `older`; in a shallow clone it may not be known."""
+        try:
+            self._repository.git.merge_base("--is-ancestor", older, newer)
+        except GitCommandError:
+            return False
+        return True
 
     def read(self, revision: Revision, path: str) -> bytes | None:
         """The file's content there, `path` relative to the stack's directory; None when there is none."""

@@ -13,7 +13,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,22 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from orchestrator.core.pull_request import FileChange
-from orchestrator.edges.git import REMOTE, SSH_COMMAND, DeploymentRepository, Revision, without_password
+from orchestrator.edges.clone import Clone, read_clone
+from orchestrator.edges.git import REMOTE, DeploymentRepository, Revision
+from orchestrator.edges.git_process import Answer, GitFailureError, GitProcess, said, with_settings
 from orchestrator.errors import GitError, MergeConflictError, RevisionError
 
 FETCH_SECONDS = 300
 _ABANDONED_SECONDS = 24 * 3600
 _OLDEST_GIT = (2, 38)
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_REACHING = re.compile(
-    rf"(http|credential|url|ssh|protocol|safe|remote\.{REMOTE})\..*|core\.(sshcommand|askpass|gitproxy)",
-    re.DOTALL,
-)
-_FOREIGN = (
-    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_PREFIX",
-    "GIT_CONFIG_COUNT", "GIT_ATTR_SOURCE", "GIT_EXTERNAL_DIFF",
-)  # fmt: skip
+_PARTIAL = (f"remote.{REMOTE}.promisor", f"remote.{REMOTE}.partialclonefilter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +60,7 @@ class Merge:
         stack: the stack's directory inside the repository, or empty.
     """
 
-    directory: Path
-    environ: dict[str, str]
+    git: GitProcess
     stack: str
     base: Side
     head: Side
@@ -81,23 +73,20 @@ class Merge:
             GitError: git cannot merge them.
         """
         options = ("--write-tree", "-z", "--name-only", "--no-messages")
-        done = _run(
-            ("merge-tree", *options, self.base.commit, self.head.commit), self.directory, self.environ
-        )
-        tree, *conflicts = done.stdout.decode("utf-8", "replace").rstrip("\0").split("\0")
-        if done.returncode == 0 and _COMMIT.fullmatch(tree):
+        done = self.git.run("merge-tree", *options, self.base.commit, self.head.commit)
+        tree, *conflicts = done.output.decode("utf-8", "replace").rstrip("\0").split("\0")
+        if done.code == 0 and _COMMIT.fullmatch(tree):
             return tree
-        if done.returncode == 1 and conflicts:
+        if done.code == 1 and conflicts:
             raise self._conflict(sorted(set(conflicts)))
-        said = _said(done)
-        if "unrelated histories" in said or (done.returncode == 1 and not said):
+        if "unrelated histories" in done.errors:
             raise MergeConflictError(
                 f"{self.base.revision.label} and {self.head.revision.label} have no common history",
                 resolution="start the source branch from the target; rewritten history cannot be merged",
             )
         raise GitError(
             f"git cannot merge {self.head.revision.label} into {self.base.revision.label}",
-            details=(said,) if said else (),
+            details=said(done.errors),
             resolution="fetch both with their whole history, then run it again",
         )
 
@@ -107,16 +96,16 @@ class Merge:
         A symbolic link is not followed: its content is where it points to.
         """
         inside = PurePosixPath(self.stack, path).as_posix()
-        listed = self._checked("ls-tree", "-z", "--full-tree", treeish, "--", inside).stdout
+        listed = self._check("ls-tree", "-z", "--full-tree", treeish, "--", inside).output
         entry, _, name = listed.rstrip(b"\0").partition(b"\t")
-        if not name or name != inside.encode() or entry.split()[1] != b"blob":
+        if not name or name != os.fsencode(inside) or entry.split()[1] != b"blob":
             return None
-        return self._checked("cat-file", "blob", entry.split()[2].decode()).stdout
+        return self._check("cat-file", "blob", entry.split()[2].decode()).output
 
     def changes(self, tree: str) -> tuple[FileChange, ...]:
         """Every path of the repository in which `tree` differs from the base."""
-        done = self._checked("diff-tree", "-r", "-z", "--raw", "--no-renames", self.base.commit, tree)
-        fields = done.stdout.decode("utf-8", "replace").split("\0")
+        done = self._check("diff-tree", "-r", "-z", "--raw", "--no-renames", self.base.commit, tree)
+        fields = done.output.decode("utf-8", "replace").split("\0")
         return tuple(
             FileChange(path=path, mode=entry.split()[1], status=entry.split()[4][:1])
             for entry, path in zip(fields[::2], fields[1::2], strict=False)
@@ -127,9 +116,17 @@ class Merge:
 
         Nothing of the checkout is used, which in the CI of a pull request is the head's.
         """
-        more = {"GIT_INDEX_FILE": str(self.directory / "base-index"), "GIT_WORK_TREE": str(directory)}
-        self._checked("read-tree", self.base.commit, more=more)
-        self._checked("checkout-index", "--all", "--quiet", more=more, where=directory)
+        git = GitProcess(
+            environment={
+                **self.git.environment,
+                "GIT_INDEX_FILE": f"{self.git.git_directory}/base-index",
+                "GIT_WORK_TREE": str(directory),
+            },
+            directory=directory,
+            git_directory=self.git.git_directory,
+        )
+        _check(git, "read-tree", self.base.commit)
+        _check(git, "checkout-index", "--all", "--quiet")
         (directory / self.stack).mkdir(parents=True, exist_ok=True)
 
     def _conflict(self, files: list[str]) -> MergeConflictError:
@@ -151,22 +148,12 @@ class Merge:
             "files above before the commit",
         )
 
-    def _checked(
-        self, *arguments: str, more: dict[str, str] | None = None, where: Path | None = None
-    ) -> subprocess.CompletedProcess[bytes]:
-        done = _run(arguments, where or self.directory, {**self.environ, **(more or {})})
-        if done.returncode != 0:
-            said = _said(done)
-            raise GitError(
-                f"git {arguments[0]} fails on a pull request's commits",
-                details=(said,) if said else (),
-                resolution="run `git fsck`; fetch again",
-            )
-        return done
+    def _check(self, *arguments: str) -> Answer:
+        return _check(self.git, *arguments)
 
 
 @contextlib.contextmanager
-def open_merge(clone: DeploymentRepository, *, base: str, head: str, offline: bool) -> Iterator[Merge]:
+def open_merge(repository: DeploymentRepository, *, base: str, head: str, offline: bool) -> Iterator[Merge]:
     """Both sides are there with their history while the context is open.
 
     Args:
@@ -176,72 +163,63 @@ def open_merge(clone: DeploymentRepository, *, base: str, head: str, offline: bo
         GitError: git is too old, or the remote cannot be reached.
         RevisionError: there is no such branch or commit.
     """
-    _check_version()
-    base_side, head_side = _resolve(clone, base, head, offline=offline)
-    place = clone.common_directory / "orchestrator"
+    clone = read_clone(repository.directory)
+    _check_version(GitProcess(environment=clone.environment, directory=clone.top))
+    sides = _resolve(repository, base, head, offline=offline)
+    directory = _make_directory(clone.git_directory / "orchestrator")
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(place)
-        directory = Path(tempfile.mkdtemp(prefix="merge-", dir=place))
-    except OSError as error:
-        raise GitError(
-            f"{place} cannot be written: {error.strerror}", resolution="let this command's user write there"
-        ) from None
-    try:
-        environ = _environment(clone, directory)
-        _create(clone, directory, environ)
-        if not offline and clone.remote_url:
-            _fetch(clone, directory, environ, (base_side, head_side))
-        for side, name in ((base_side, base), (head_side, head)):
-            if _run(("cat-file", "-e", f"{side.commit}^{{commit}}"), directory, environ).returncode != 0:
+        # Relative addresses of the remote start at the clone's top, so git runs there.
+        git = GitProcess(
+            environment=_with_partial(with_settings(clone.environment, clone.settings), clone),
+            directory=clone.top,
+            git_directory=str(directory),
+        )
+        shallow = _create(git, clone, directory)
+        if not offline and clone.remote:
+            _fetch(git, clone, sides, shallow=shallow)
+        for side, name in zip(sides, (base, head), strict=True):
+            if not _has(git, f"{side.commit}^{{commit}}"):
                 raise RevisionError(
                     f"{name} is at {side.commit[:10]}, which is neither here nor at the remote",
                     resolution="it may have moved just now: run it again, or fetch it first",
                 )
-        yield Merge(directory=directory, environ=environ, stack=clone.stack, base=base_side, head=head_side)
+        yield Merge(git=git, stack=repository.stack, base=sides[0], head=sides[1])
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _remove_abandoned(place: Path) -> None:
-    """What a killed command left behind is gone a day later."""
-    for one in place.glob("merge-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - one.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(one, ignore_errors=True)
-
-
-def _check_version() -> None:
-    said = subprocess.run(["git", "version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"(\d+)\.(\d+)", said)
+def _check_version(git: GitProcess) -> None:
+    version = git.run("version").text
+    found = re.search(r"(\d+)\.(\d+)", version)
     if found is None or (int(found[1]), int(found[2])) < _OLDEST_GIT:
         raise GitError(
-            f"a pull request cannot be planned with {said.strip() or 'this git'}: `git merge-tree --write-tree` is new "
-            "in git 2.38",
+            f"a pull request cannot be planned with {version or 'this git'}: `git merge-tree --write-tree` is new in "
+            "git 2.38",
             resolution="install git 2.38 or later",
         )
 
 
-def _resolve(clone: DeploymentRepository, base: str, head: str, *, offline: bool) -> tuple[Side, Side]:
+def _resolve(repository: DeploymentRepository, base: str, head: str, *, offline: bool) -> tuple[Side, Side]:
     refs = {name: name if name.startswith("refs/") else f"refs/heads/{name}" for name in (base, head)}
     asked = [ref for name, ref in refs.items() if not _names_commit(name)]
     tips: dict[str, str] = {}
-    if asked and clone.remote_url and not offline:
-        tips = clone.remote_tips(*asked)
+    if asked and repository.remote_url and not offline:
+        tips = repository.remote_tips(*asked)
 
     def side(name: str) -> Side:
-        branch = refs[name].removeprefix("refs/heads/") if refs[name].startswith("refs/heads/") else ""
-        if refs[name] in tips and not _names_commit(name):
-            return Side(commit=tips[refs[name]], ref=refs[name], branch=branch)
+        ref = refs[name]
+        branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
         if not _names_commit(name):
-            for ref in (f"refs/remotes/{REMOTE}/{branch}", f"refs/heads/{branch}"):
-                if branch and (commit := clone.known_commit(ref)):
+            if ref in tips:
+                return Side(commit=tips[ref], ref=ref, branch=branch)
+            for local in (f"refs/remotes/{REMOTE}/{branch}", f"refs/heads/{branch}") if branch else ():
+                if commit := repository.known_commit(local):
                     return Side(commit=commit, branch=branch)
-        if commit := clone.known_commit(name):
-            return Side(commit=commit, branch=clone.current_branch() if name == "HEAD" else "")
+        if commit := repository.known_commit(name):
+            return Side(commit=commit, branch=repository.current_branch() if name == "HEAD" else "")
         if _COMMIT.fullmatch(name):
             return Side(commit=name)
-        return Side(commit=clone.resolve_ref(name).commit)
+        return Side(commit=repository.resolve_ref(name).commit)
 
     return side(base), side(head)
 
@@ -250,102 +228,72 @@ def _names_commit(name: str) -> bool:
     return name == "HEAD" or bool(_COMMIT.fullmatch(name))
 
 
-def _environment(clone: DeploymentRepository, directory: Path) -> dict[str, str]:
-    """The environment of git in the private repository: of the clone's configuration, what reaches the remote."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _FOREIGN and not name.startswith(("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_TRACE"))
-    }
-    listed = _run(("config", "--list", "-z", "--includes", "--show-scope"), clone.top, dict(os.environ))
-    words = listed.stdout.decode("utf-8", "surrogateescape").split("\0")
-    settings, has_ssh = [], False
-    for scope, entry in zip(words[::2], words[1::2], strict=False):
-        key, equals, value = entry.partition("\n")
-        has_ssh = has_ssh or key == "core.sshcommand"
-        # What is the user's or the machine's own applies to the private repository anyway.
-        if scope in ("local", "worktree", "command") and _REACHING.fullmatch(key):
-            settings.append((key, value if equals else "true"))
-    settings += [("gc.auto", "0"), ("maintenance.auto", "false"), ("core.hooksPath", os.devnull)]
-    environ = {
-        **kept,
-        "GIT_DIR": str(directory),
-        "GIT_CONFIG_COUNT": str(len(settings)),
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-    }
-    for number, (key, value) in enumerate(settings):
-        environ[f"GIT_CONFIG_KEY_{number}"] = key
-        environ[f"GIT_CONFIG_VALUE_{number}"] = value
-    if not has_ssh:
-        environ.setdefault("GIT_SSH_COMMAND", SSH_COMMAND)
-    return environ
+def _make_directory(parent: Path) -> Path:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for one in parent.glob("merge-*"):  # of commands that were killed
+            with contextlib.suppress(OSError):
+                if time.time() - one.stat().st_mtime > _ABANDONED_SECONDS:
+                    shutil.rmtree(one, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix="merge-", dir=parent))
+    except OSError:  # a checkout that we may not write to
+        return Path(tempfile.mkdtemp(prefix="orchestrator-merge-"))
 
 
-def _create(clone: DeploymentRepository, directory: Path, environ: dict[str, str]) -> None:
-    done = _run(("init", "--quiet", "--bare", "--template="), directory, environ)
-    if done.returncode != 0:
-        raise GitError(
-            f"git cannot create a repository in {directory}",
-            details=(_said(done),),
-            resolution="check the space and the permissions there",
-        )
+def _with_partial(environment: dict[str, str], clone: Clone) -> dict[str, str]:
+    """The clone is a partial one: what it lacks is fetched when it is read, here as there."""
+    partial = [(name, value) for name, value in clone.settings if name in _PARTIAL]
+    first = int(environment["GIT_CONFIG_COUNT"])
+    added = {"GIT_CONFIG_COUNT": str(first + len(partial))}
+    for number, (name, value) in enumerate(partial, first):
+        added |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return {**environment, **added}
+
+
+def _create(git: GitProcess, clone: Clone, directory: Path) -> bool:
+    """The private repository borrows the clone's objects; returns whether history is missing in them."""
+    _check(git, "init", "--quiet", "--bare", "--template=", f"--object-format={clone.object_format}")
     (directory / "objects" / "info").mkdir(parents=True, exist_ok=True)
-    (directory / "objects" / "info" / "alternates").write_bytes(
-        os.fsencode(clone.common_directory / "objects") + b"\n"
-    )
-    shallow = clone.common_directory / "shallow"
-    if shallow.is_file():
-        shutil.copyfile(shallow, directory / "shallow")
+    objects = os.fsencode(clone.git_directory / "objects")
+    (directory / "objects" / "info" / "alternates").write_bytes(objects + b"\n")
+    boundary = clone.git_directory / "shallow"
+    if not boundary.is_file() or not boundary.stat().st_size:
+        return False
+    shutil.copyfile(boundary, directory / "shallow")
+    return True
 
 
-def _fetch(
-    clone: DeploymentRepository, directory: Path, environ: dict[str, str], sides: tuple[Side, Side]
-) -> None:
+def _fetch(git: GitProcess, clone: Clone, sides: tuple[Side, Side], *, shallow: bool) -> None:
     """What the clone lacks is in the private repository: commits at the remote, and the history behind them."""
-    shallow = (directory / "shallow").is_file() and bool((directory / "shallow").stat().st_size)
-    missing = [
-        side
-        for side in sides
-        if shallow or _run(("cat-file", "-e", f"{side.commit}^{{tree}}"), directory, environ).returncode != 0
-    ]
+    missing = [side for side in sides if shallow or not _has(git, side.commit)]
     if not missing:
         return
-    wanted = {side.ref or side.commit: side for side in missing}
+    fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *(("--unshallow",) if shallow else ()))
+    wanted = dict.fromkeys(side.ref or side.commit for side in missing)
     specs = [f"+{name}:refs/orchestrator/{number}" for number, name in enumerate(wanted)]
-    fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"]
-    fetch += ["--unshallow"] if shallow else []
-    done = _run((*fetch, REMOTE, *specs), clone.top, environ, seconds=FETCH_SECONDS)
-    if done.returncode != 0 and any(not side.ref for side in missing):
+    done = git.run(*fetch, REMOTE, *specs, seconds=FETCH_SECONDS)
+    if done.code != 0 and any(not side.ref for side in missing):
         # A commit that only this clone has: its history ends in commits that the remote's branches have.
         every = "+refs/heads/*:refs/orchestrator/every/*"
-        done = _run((*fetch, REMOTE, every), clone.top, environ, seconds=FETCH_SECONDS)
-    if done.returncode != 0:
-        said = _said(done).replace(clone.remote_url, without_password(clone.remote_url))
+        done = git.run(*fetch, REMOTE, every, seconds=FETCH_SECONDS)
+    if done.code != 0:
         raise GitError(
-            f"the git remote {without_password(clone.remote_url)} cannot be reached",
-            details=(said,) if said else (),
+            f"the git remote {clone.shown('')} cannot be reached",
+            details=said(done.errors) if done.code is not None else ("it did not answer in time",),
             resolution="check the network and your access",
         )
 
 
-def _run(
-    arguments: tuple[str, ...], directory: Path, environ: dict[str, str], *, seconds: float = 60
-) -> subprocess.CompletedProcess[bytes]:
+def _has(git: GitProcess, name: str) -> bool:
+    return git.run("cat-file", "-e", name).code == 0
+
+
+def _check(git: GitProcess, *arguments: str) -> Answer:
     try:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=directory,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        what = "does not answer" if isinstance(error, subprocess.TimeoutExpired) else "cannot be run"
-        raise GitError(f"git {arguments[0]} {what}", resolution="check git and the network") from None
-
-
-def _said(done: subprocess.CompletedProcess[bytes]) -> str:
-    return " ".join(done.stderr.decode("utf-8", "replace").split())[:300]
+        return git.check(*arguments)
+    except GitFailureError as error:
+        raise GitError(
+            f"git {arguments[0]} fails on the commits of the pull request",
+            details=error.details,
+            resolution="run `git fsck`; fetch again",
+        ) from None

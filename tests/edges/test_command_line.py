@@ -54,7 +54,7 @@ class Clone:
             env={
                 "PATH": "/usr/bin:/bin",
                 "HOME": str(self.home),
-                "XDG_STATE_HOME": str(self.home / "state"),
+                "ORCHESTRATOR_STATE_DIRECTORY": str(self.home / "state"),
                 "PYTHONPATH": str(ROOT),
             },
             capture_output=True,

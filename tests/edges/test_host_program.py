@@ -31,6 +31,7 @@ class Host:
     def __init__(self, directory: Path, server: ArtifactServer) -> None:
         self.path = directory / "srv" / "site"
         self.server, self.store, self.runs = server, directory / "store", 0
+        self.token: int | None = None
 
     def publish(self, name: str, content: bytes) -> dict[str, Any]:
         (self.store / "raw").mkdir(parents=True, exist_ok=True)
@@ -71,6 +72,7 @@ class Host:
                 "commit": "c",
                 "plan_id": "p",
                 "actor": "a",
+                "token": self.token,
             },
             "placements": [json.loads(json.dumps(placement))],
             "secrets": {"env:PASSWORD": "secret"},
@@ -84,9 +86,13 @@ class Host:
         return staged if staged.get("problem") else self.phase("activate", placement)
 
     def observe(self, *, verify: bool = False) -> list[dict[str, Any]]:
-        request = {"phase": "observe", "identity": IDENTITY, "verify": verify, "placements": []}
-        found: list[dict[str, Any]] = answer(request)["observed"]
+        found: list[dict[str, Any]] = self.ask_observation(verify=verify)["observed"]
         return found
+
+    def ask_observation(self, *, verify: bool = False, teach: bool = False) -> dict[str, Any]:
+        run = {"token": self.token, "teach": teach}
+        request = {"phase": "observe", "identity": IDENTITY, "verify": verify, "placements": [], "run": run}
+        return answer(request)
 
 
 @pytest.fixture
@@ -388,3 +394,57 @@ def test_broken_download_is_resumed_and_verified(host: Host) -> None:
     assert found["result"] == "healthy"
     assert len(ranges) == 2
     assert ranges[0] == ""
+
+
+def test_run_with_a_smaller_lock_token_than_the_host_has_seen_is_refused(host: Host) -> None:
+    first = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
+    second = host.placement("2.0.0", host.publish("two.zip", make_zip({"index.html": "two"})))
+    host.token = 5
+    assert host.deploy(first)["result"] == "healthy"
+    host.token = 6
+    host.deploy(second)
+    host.token, host.runs = 5, 1
+    for phase in ("stage", "activate", "confirm", "rollback", "absent"):
+        refused = host.phase(phase, {**first, "healthy": True, "message": ""})
+        assert (refused["result"], refused["problem"]["kind"], refused["changed"]) == (
+            "failed",
+            "fenced",
+            False,
+        )
+    assert (host.path / "current" / "index.html").read_text() == "two"
+
+
+def test_host_learns_a_token_on_observation_where_a_lock_was_broken(host: Host) -> None:
+    placement = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
+    host.token = 7
+    assert host.ask_observation(teach=True)["observed"] == []
+    host.token = 6
+    assert host.ask_observation(teach=True)["problem"]["kind"] == "fenced"
+    assert host.ask_observation()["observed"] == []
+    assert host.deploy(placement)["problem"]["kind"] == "fenced"
+    host.token = None
+    assert host.deploy(placement)["result"] == "healthy"
+
+
+def test_broken_fence_is_a_conflict_with_a_remedy(host: Host) -> None:
+    from host_program import fences
+
+    host.token = 1
+    placement = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
+    host.deploy(placement)
+    for content in ("{", "[]", '{"token": "x"}'):
+        (Path(fences.directory_of(IDENTITY)) / "fence.json").write_text(content)
+        problem = host.phase("stage", placement)["problem"]
+        assert (problem["kind"], bool(problem["resolution"])) == ("conflict", True)
+
+
+def test_second_phase_waits_for_the_first_and_gives_up_in_time(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from host_program import fences
+
+    monkeypatch.setattr(fences, "LOCK_SECONDS", 0.2)
+    placement = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
+    with fences.entered(IDENTITY, None):
+        assert host.deploy(placement)["problem"]["kind"] == "busy"
+    assert host.deploy(placement)["result"] == "healthy"

@@ -7,19 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from orchestrator.core.model import Host
-from orchestrator.core.observed import ObservedHost, ObservedPlacement
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.required_plan import read_required_plan
 from orchestrator.errors import RevisionError, UsageError
-from orchestrator.pull_request import Asked, review_pull_request
-from orchestrator.workflow import Intent
 from tests.core.reviews import text_outside_of_code
-from tests.edges.pull_requests import Fixture, serving
+from tests.edges.pull_requests import Fixture, listening, nobody_came, serving
 
 FILES = {"/site-1.0.txt": b"one\n", "/site-2.0.txt": b"two\n", "/other-1.0.txt": b"other\n"}
 
@@ -265,39 +260,23 @@ def test_environment_that_is_new_is_planned_without_asking_anybody(fixture: Fixt
     assert plan["pull_request"]["unasked"] == {"here": "new in this pull request, not asked"}
 
 
-def known(version: str) -> Any:
-    """A ledger that says that this version is live everywhere but on `web2`."""
-
-    def read(intent: Intent, hosts: tuple[Host, ...]) -> dict[str, ObservedHost]:
-        placement = ObservedPlacement(
-            application="site",
-            deployment_path="/srv/site",
-            version=version,
-            release="",
-            artifact_sha256="",
-            configuration_digest="",
-            state="healthy",
-        )
-        found = {("site", "/srv/site"): placement}
-        names = [host.name for host in hosts if host.name != "web2"]
-        return {name: ObservedHost(name=name, status="observed", placements=found) for name in names}
-
-    return read
-
-
-def test_ledger_says_what_is_live_and_no_host_is_asked(fixture: Fixture) -> None:
-    fixture.environment["hosts"] = {name: {"address": "192.0.2.1", "port": number} for number, name in enumerate(("web1", "web2"), 1)}  # fmt: skip
-    fixture.environment["applications"]["site"]["deployment_path"] = "/srv/site"
+def test_ledger_says_what_is_live_and_no_host_is_asked(fixture: Fixture, tmp_path: Path) -> None:
+    fixture.write("orchestrator.toml", 'format = 1\nname = "pull-request-test"\n')
     fixture.commit("dev")
-    update(fixture)
-    review = review_pull_request(
-        Asked(directory=fixture.path, base="dev", head="feature", ledger=known("1.0"))
-    )
-    assert review.problem is None
-    assert review.plan is not None
-    assert [step.from_version for step in review.plan.steps] == ["1.0", None]
-    assert review.unasked == {"web2": "the ledger does not know what is live there"}
-    assert review.source == "ledger"
+    empty = json.loads(fixture.run("plan", "--base", "dev", "--from-ledger", "--json", "-"))
+    assert empty["steps"][0]["from_version"] is None
+    fixture.run("deploy", "--branch", "dev")
+    with listening() as door:
+        reached = {"address": "127.0.0.1", "port": door.getsockname()[1]}
+        fixture.environment["hosts"] = {"here": reached, "other": {**reached, "address": "localhost"}}
+        fixture.commit("dev")
+        update(fixture)
+        comment = fixture.plan("--from-ledger", "--format", "markdown")
+        assert nobody_came(door)
+    assert "No host was asked: what is live was read from the ledger." in comment
+    assert "| `here` | `1.0` → `2.0` |" in comment
+    assert "| `other` | unknown → `2.0` |" in comment
+    assert "`the ledger does not know what is live there`" in comment
 
 
 def test_required_plan_is_read_from_an_id_or_a_file(fixture: Fixture, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from orchestrator.core.inventory import Run, render_deployment
+from orchestrator.core.inventory import Run, render_by_hand
 from orchestrator.core.model import Credentials, Reference
 from tests.core.values import make_artifacts, make_check, make_desired, make_placement, make_plan
 
@@ -25,7 +25,7 @@ def test_rendered_variables_satisfy_the_roles_argument_specs() -> None:
     secret = Reference(source="env", name="PW")
     artifacts = make_artifacts(desired, credentials=Credentials(username="ci", password=secret))
     run = Run(id="r", time="t", actor="a")
-    inventory, extra = render_deployment(make_plan(desired), desired, artifacts, run)
+    inventory, extra = render_by_hand(make_plan(desired), desired, artifacts, run)
     given = {"release_placements": inventory["all"]["hosts"]["web1"]["release_placements"], **extra}
     options = load("release", "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     validated = ArgumentSpecValidator(options).validate(given)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 import stat
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -21,6 +23,8 @@ MAX_MEMBERS = 500_000
 MAX_RATIO = 200
 RATIO_COUNTS_FROM_BYTES = 100 << 20
 CHUNK_BYTES = 1 << 20
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 class Tree:
@@ -48,7 +52,7 @@ class Tree:
         self._members += 1
         if self._members > MAX_MEMBERS:
             raise _bad("has more than {} members".format(MAX_MEMBERS))
-        if any(ord(char) < 32 or ord(char) == 127 or char == "\\" for char in name):
+        if FORBIDDEN.search(name):
             raise _bad("has a member whose name holds a control character or a backslash: {!r}".format(name))
         if name.startswith("/"):
             raise _bad("has a member with an absolute path: {!r}".format(name))
@@ -154,7 +158,14 @@ def unpack_zip(file, tree):
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 _unpack_zip_member(archive, file, info, tree)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        NotImplementedError,
+        UnicodeDecodeError,
+    ) as error:
         raise _bad("cannot be read: {}".format(error)) from None
 
 
@@ -173,18 +184,37 @@ def _unpack_zip_member(archive, file, info, tree):
             raise _bad("has a link of {} bytes: {!r}".format(info.file_size, path))
         tree.add_link(path, archive.read(info).decode("utf-8"))
     elif kind in (0, stat.S_IFREG):
-        tree.add_file(path, mode, info.file_size, _zip_chunks(archive, info) if tree.root else ())
+        tree.add_file(path, mode, info.file_size, _zip_chunks(archive, file, info) if tree.root else ())
     else:
         raise _bad("has a member that is no file, directory or link: {!r}".format(path))
 
 
-def _zip_chunks(archive, info):
+def _zip_chunks(archive, file, info):
+    plain = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    if plain and max(info.file_size, info.compress_size) <= CHUNK_BYTES:
+        yield _small_member(file, info)
+        return
     with archive.open(info) as source:
         while True:
             chunk = source.read(CHUNK_BYTES)
             if not chunk:
                 return
             yield chunk
+
+
+def _small_member(file, info):
+    """The whole content at once: `ZipFile.open` costs more than what most members hold."""
+    file.seek(info.header_offset)
+    mark, name_bytes, extra_bytes = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
+    if mark != b"PK\x03\x04":
+        raise zipfile.BadZipFile("no member where {!r} should be".format(info.filename))
+    file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
+    content = file.read(info.compress_size)
+    if info.compress_type == zipfile.ZIP_DEFLATED:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, info.file_size + 1)
+    if zlib.crc32(content) != info.CRC:
+        raise zipfile.BadZipFile("bad CRC-32 for {!r}".format(info.filename))
+    return content
 
 
 def unpack_tar(file, tree, name):

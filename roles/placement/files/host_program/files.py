@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets as randomness
 
 from host_program import fetch, receipts, staging, trees
 from host_program.paths import refuse_controlled, refuse_unwritable
@@ -31,7 +30,7 @@ def install_file(placement, request):
     if artifact["delivery"] == "controller" and not artifact.get("local"):
         return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
     staging.make_directory(parent)
-    temporary = os.path.join(parent, ".{}.{}".format(os.path.basename(path), randomness.token_hex(8)))
+    temporary = os.path.join(parent, ".{}.{}".format(os.path.basename(path), os.urandom(8).hex()))
     try:
         fetch.fetch(artifact, request["secrets"], temporary)
         os.chmod(temporary, mode)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets as randomness
 import shutil
 
-from host_program import archives, fetch, receipts, trees
+from host_program import archives, fetch, receipts, records, trees
 from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_unwritable
 from host_program.problems import Problem
 
@@ -28,74 +26,25 @@ def stage(placement, request):
     directory = receipts.placement_directory(identity, application, paths.root)
     if request["check"]:
         return _predict(placement, paths, receipts.read_receipt(directory), directory, request)
-    with receipts.locked(directory):
-        receipt = receipts.read_receipt(directory) or receipts.new_receipt(identity, application, paths.root)
-        kept = find_release(receipt, paths, directory, placement)
-        if kept:
-            if not is_converged(receipt, paths, kept, placement):
-                _remember(receipt, directory, request, kept)
-            return {"changed": False, "message": "release {} is there already".format(kept)}
-        artifact = placement["artifact"]
-        if artifact["delivery"] == "controller" and not artifact.get("local"):
-            return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
-        make_directory(paths.root)
-        _clear_staging(paths)
-        name = _free_name(paths, placement["release"])
-        _unpack_beside(placement, request, paths, directory, receipt, name)
-        return {"changed": True, "message": "release {} staged".format(name)}
-
-
-def find_release(receipt, paths, directory, placement):
-    """The directory of a release that is recorded, complete and unchanged; an empty string without one.
-
-    The live one of a converged placement is trusted without being read again: nothing is to be done to it.
-    """
-    for name, record in sorted(receipt["releases"].items()):
-        if (
-            record["release"] != placement["release"]
-            or record["artifact_sha256"] != placement["artifact"]["sha256"]
-        ):
-            continue
-        if not os.path.isdir(paths.release(name)):
-            continue
-        if is_converged(receipt, paths, name, placement):
-            return name
-        if not trees.compare_tree(paths.release(name), read_tree(directory, name)):
-            return name
-    return ""
-
-
-def is_converged(receipt, paths, name, placement):
-    """Whether the placement is what the plan wants it to be, by its own record."""
-    live = receipt["live"]
-    return bool(
-        live
-        and placement.get("action") != "verify"
-        and live["directory"] == name == paths.live_directory()
-        and receipt["releases"][name]["state"] == "healthy"
-        and receipt["releases"][name]["configuration_digest"] == placement["configuration_digest"]
-    )
-
-
-def staged_directory(receipt, paths, request):
-    """The release that this run has staged (or found complete); an empty string without one."""
-    staged = (receipt or {}).get("staged") or {}
-    ours = staged.get("run") == request["run"]["id"] and os.path.isdir(paths.release(staged["directory"]))
-    return staged["directory"] if ours else ""
+    receipt = receipts.read_receipt(directory) or receipts.new_receipt(identity, application, paths.root)
+    kept = records.find_release(receipt, paths, directory, placement)
+    if kept:
+        if not records.is_converged(receipt, paths, kept, placement):
+            _remember(receipt, directory, request, kept)
+        return {"changed": False, "message": "release {} is there already".format(kept)}
+    artifact = placement["artifact"]
+    if artifact["delivery"] == "controller" and not artifact.get("local"):
+        return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
+    make_directory(paths.root)
+    _clear_staging(paths)
+    name = _free_name(paths, placement["release"])
+    _unpack_beside(placement, request, paths, directory, receipt, name)
+    return {"changed": True, "message": "release {} staged".format(name)}
 
 
 def _remember(receipt, directory, request, name):
     receipt["staged"] = {"run": request["run"]["id"], "directory": name}
     receipts.write_receipt(directory, receipt)
-
-
-def read_tree(directory, name):
-    """What every file of that release has to be; nothing matches when the record is gone."""
-    try:
-        with open(os.path.join(directory, "trees", name + ".json"), encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
-        return {"": {"type": "lost"}}
 
 
 def make_directory(path, mode=0o755):
@@ -124,7 +73,7 @@ def _clear_staging(paths):
 
 def _unpack_beside(placement, request, paths, directory, receipt, name):
     artifact = placement["artifact"]
-    work = os.path.join(paths.staging, randomness.token_hex(8))
+    work = os.path.join(paths.staging, os.urandom(8).hex())
     download, unpacked = work + ".download", work + ".release"
     try:
         refuse_unwritable(paths.staging, (artifact["size_bytes"] or 0) + EXTRA_BYTES, 4)
@@ -176,7 +125,7 @@ def _fill(tree, artifact, download):
 
 def _predict(placement, paths, receipt, directory, request):
     """What staging would meet, found without writing anything."""
-    kept = find_release(receipt, paths, directory, placement) if receipt else ""
+    kept = records.find_release(receipt, paths, directory, placement) if receipt else ""
     if kept:
         return {"changed": False, "message": "release {} is there already".format(kept)}
     artifact = placement["artifact"]
