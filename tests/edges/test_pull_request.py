@@ -117,7 +117,16 @@ def snapshot(clone: Path) -> dict[str, bytes | str]:
 
 
 @pytest.mark.parametrize(
-    "how", ["shallow", "single branch", "detached", "pull request ref", "full", "blobless"]
+    "how",
+    [
+        "shallow",
+        "single branch",
+        "detached",
+        "pull request ref",
+        "full",
+        "blobless",
+        "commit that is not here",
+    ],
 )
 def test_any_checkout_gives_the_same_plan_and_stays_as_it_is(fixture: Fixture, how: str) -> None:
     for number in range(3):
@@ -154,6 +163,11 @@ def test_any_checkout_gives_the_same_plan_and_stays_as_it_is(fixture: Fixture, h
             )
             fixture.git("checkout", "--quiet", "refs/remotes/pull/7/head", cwd=clone)
             assert fixture.plan_json(head="refs/pull/7/head", cwd=clone)["intent_id"] == wanted["intent_id"]
+        case "commit that is not here":
+            clone, head = (
+                fixture.clone("--depth", "1", "--branch", "dev"),
+                fixture.git("rev-parse", "feature"),
+            )
         case "blobless":
             fixture.git("config", "uploadpack.allowFilter", "true", cwd=fixture.remote)
             clone = fixture.clone("--filter=blob:none", "--no-checkout")
