@@ -20,6 +20,7 @@ from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.record import Record
+from orchestrator.core.required_plan import RequiredPlan, check_required_plan
 from orchestrator.deployment import Deployment
 from orchestrator.edges.failures import error_for_hosts
 from orchestrator.edges.git import DeploymentRepository
@@ -40,6 +41,7 @@ class Order:
         lock_timeout_seconds: how long to wait for the environment's lock.
         no_lock_reason: deploy without it, for that reason; empty: never.
         allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
+        required: the plan that it has to amount to; None: any.
     """
 
     target: Target
@@ -53,6 +55,7 @@ class Order:
     lock_timeout_seconds: float = 900.0
     no_lock_reason: str = ""
     allow_older_reason: str = ""
+    required: RequiredPlan | None = None
 
 
 class Listener(Protocol):
@@ -280,3 +283,6 @@ class Attempt:
         if len(plan.unknown_hosts) > plan.strategy.max_unreachable:
             self.outcome = workflow.nothing_done(plan)
             raise error_for_hosts(observed[name] for name in plan.unknown_hosts)
+        if self.order.required is not None:
+            for note in check_required_plan(self.order.required, plan):
+                self.listener.note(note)
