@@ -29,6 +29,7 @@ from tests.bench.rounds import run_rounds, run_way
 from tests.fleet.deployments import ROOT
 from tests.fleet.hosts import FleetError, remove_stale, unavailable_reason
 
+PAGE_ROUNDS = 5
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
@@ -44,6 +45,8 @@ def main() -> int:
     )
     parser.add_argument("--write", action="store_true", help="update docs/benchmarks.md")
     options = parser.parse_args()
+    if options.write and options.rounds < PAGE_ROUNDS and not options.archive_mb:
+        parser.error(f"the page takes {PAGE_ROUNDS} rounds or more")
     reason = unavailable_reason()
     if reason is not None:
         sys.stderr.write(f"{reason}\n")

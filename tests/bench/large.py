@@ -9,10 +9,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from tests.bench.ground import Ground
 from tests.bench.measuring import Measured, measure
 from tests.bench.peers import our_command
-from tests.bench.site import LARGE_FILES, digest_of, write_large
+from tests.bench.site import LARGE_FILES, write_large
 from tests.fleet.deployments import PASSWORD
 
 POLL_SECONDS = 0.02
@@ -22,20 +24,23 @@ _HOST_PROGRAM = b"host_program"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LargeProfile:
-    """What a large archive cost.
+    """What a large archive cost, beside the small one.
 
     Attributes:
         unpacked_bytes: content of the archive.
-        host: the host program's peaks, over all its runs.
-        requests: downloads of the archive that the server has seen.
+        small: the same command with the site's 10 MB zip.
+        host: the host program's peaks; `small_host` those with the small one.
+        downloads: of the archive, as the server has seen them.
         floor: `curl | tar xz` over ssh, into another directory.
     """
 
     archive_bytes: int
     unpacked_bytes: int
     ours: Measured
+    small: Measured
     host: HostPeaks
-    requests: int
+    small_host: HostPeaks
+    downloads: int
     floor: Measured
 
 
@@ -74,7 +79,8 @@ class HostPeaks:
     def _look(self, process: Path) -> None:
         status = _numbers((process / "status").read_text(), "VmHWM")
         counts = _numbers((process / "io").read_text(), "rchar", "wchar")
-        self.memory_bytes = max(self.memory_bytes, status["VmHWM"] * 1024)
+        # A process that has just ended has no memory any more.
+        self.memory_bytes = max(self.memory_bytes, status.get("VmHWM", 0) * 1024)
         self.read_bytes = max(self.read_bytes, counts["rchar"])
         self.written_bytes = max(self.written_bytes, counts["wchar"])
 
@@ -88,31 +94,44 @@ def profile_large(ground: Ground, megabytes: int) -> LargeProfile:
     version, made, host = "500.1.0", ground.deployments, ground.hosts[0]
     archive = ground.directory / "nexus" / "raw" / "site" / f"large-{version}.tar.gz"
     size = write_large(archive, version, megabytes)
-    # The digest is pinned: the embedded server would hash the file first, which a real Nexus has done on upload.
-    artifact = {"path": "site/large-{version}.tar.gz", "sha256": digest_of(archive)}
-    made.settings = {**made.settings, "hosts": [host.name], "deployment_path": LARGE_ROOT}
-    made.settings.pop("healthcheck", None)
-    command = our_command(ground, version, **artifact)
-    peaks, seen = HostPeaks(), len(ground.server.log.requests)
-    watcher = threading.Thread(target=peaks.watch, args=(ground.inits[host.name],), daemon=True)
-    watcher.start()
-    ours = measure(command, environment=ground.environment, directory=ground.directory, memory=True)
-    peaks.end()
-    watcher.join()
+    # A Nexus has hashed the file when it was uploaded; the embedded server does it when it is asked first.
+    search = f"{ground.server.url}/service/rest/v1/search/assets?repository=raw&name=/site/{archive.name}"
+    httpx.get(search, auth=("ci", PASSWORD), timeout=300).raise_for_status()
+    small, small_host = _profile(ground, our_command(ground, ground.publish("small", "1.1.0").version))
+    made.settings = {"hosts": [host.name], "deployment_path": LARGE_ROOT}
+    seen = len(ground.server.log.requests)
+    ours, peaks = _profile(ground, our_command(ground, version, path="site/large-{version}.tar.gz"))
     ground.verify(LARGE_ROOT, version, LARGE_FILES, hosts=(host,))
-    requests = [one for one in ground.server.log.requests[seen:] if one.path.endswith(archive.name)]
-    url = f"{ground.server.url}/repository/raw/site/{archive.name}"
-    script = f"mkdir -p /srv/floor && curl -fsS -u ci:{PASSWORD} {url} | tar -xz -C /srv/floor"
+    path = f"/repository/raw/site/{archive.name}"
+    requests = [one for one in ground.server.log.requests[seen:] if one.path == path]
+    script = (
+        f"mkdir -p /srv/floor && curl -fsS -u ci:{PASSWORD} {ground.server.url}{path} | tar -xz -C /srv/floor"
+    )
     shell = [*host.ssh_command(), f"sudo -n sh -c {shlex.quote(script)}"]
     floor = measure(shell, environment=ground.environment, directory=ground.directory)
     return LargeProfile(
         archive_bytes=size,
         unpacked_bytes=megabytes * 1_000_000,
         ours=ours,
+        small=small,
         host=peaks,
-        requests=sum(one.method == "GET" for one in requests),
+        small_host=small_host,
+        downloads=sum(one.method == "GET" for one in requests),
         floor=floor,
     )
+
+
+def _profile(ground: Ground, command: list[str]) -> tuple[Measured, HostPeaks]:
+    peaks = HostPeaks()
+    init = ground.inits[ground.hosts[0].name]
+    watcher = threading.Thread(target=peaks.watch, args=(init,), daemon=True)
+    watcher.start()
+    try:
+        done = measure(command, environment=ground.environment, directory=ground.directory, memory=True)
+    finally:
+        peaks.end()
+        watcher.join()
+    return done, peaks
 
 
 def _is_host_program(process: Path, namespace: Path) -> bool:

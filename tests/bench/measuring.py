@@ -27,6 +27,7 @@ class Measured:
         cpu_seconds: user and system time of the command and all its descendants on the controller, connections that
             it left open included.
         memory_bytes: peak of all these processes together (proportional set size); 0 when nobody asked.
+        largest_process_bytes: peak of the one that had most.
         started: program → second in which the first process of it was there.
         lines: what was printed, with the second of each line.
     """
@@ -34,6 +35,7 @@ class Measured:
     seconds: float
     cpu_seconds: float
     memory_bytes: int = 0
+    largest_process_bytes: int = 0
     started: Mapping[str, float]
     lines: tuple[tuple[float, str], ...]
 
@@ -60,6 +62,7 @@ def measure(
         seconds=found["seconds"],
         cpu_seconds=found["cpu_seconds"],
         memory_bytes=found["memory_bytes"],
+        largest_process_bytes=found["largest_process_bytes"],
         started=found["started"],
         lines=tuple((second, line) for second, line in found["lines"]),
     )

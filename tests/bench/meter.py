@@ -62,6 +62,7 @@ def run(command: list[str], *, memory: bool) -> dict[str, Any]:
         "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime + end_descendants(),
         "memory_bytes": watch.peak,
+        "largest_process_bytes": watch.largest,
         "started": watch.started,
         "lines": output.lines,
     }
@@ -91,7 +92,7 @@ class Watch:
     def __init__(self, began: float, *, memory: bool) -> None:
         self._began, self._memory = began, memory
         self.started: dict[str, float] = {}
-        self.peak = 0
+        self.peak = self.largest = 0
 
     def look(self) -> None:
         """Notes new programs and, when asked, the memory that all descendants have together."""
@@ -103,7 +104,9 @@ class Watch:
                 if len(self.started) < len(WATCHED):
                     self._note(pid)
                 if self._memory:
-                    together += proportional_bytes(pid)
+                    size = proportional_bytes(pid)
+                    together += size
+                    self.largest = max(self.largest, size)
         self.peak = max(self.peak, together)
 
     def _note(self, pid: int) -> None:

@@ -19,7 +19,7 @@ from tests.bench.site import Release
 
 FILES = Path(__file__).with_name("files")
 OURS, FLOOR = "ours", "loop"
-_SHELL_DOES = "downloads and unpacks; verifies nothing, checks no health, records nothing"
+_SHELL_DOES = "downloads and unpacks; verifies nothing, checks no health, records and prunes nothing"
 
 
 class Prepare(Protocol):
@@ -72,7 +72,7 @@ def find_ways(ground: Ground) -> tuple[tuple[Way, ...], tuple[str, ...]]:
             title="plain playbook",
             does=(
                 "`file`, `get_url` (SHA-256), `unarchive`, `file`; ansible's defaults: facts, 5 forks, no pipelining; "
-                "compares every member with the archive; no health, no record"
+                "compares every member with the archive; no health, no record, no pruning"
             ),
             root="/srv/plain",
             prepare=_playbook("playbook.yml", "/srv/plain"),
@@ -82,7 +82,7 @@ def find_ways(ground: Ground) -> tuple[tuple[Way, ...], tuple[str, ...]]:
             title="tuned playbook",
             does=(
                 f"the same tasks without facts, with pipelining and {forks} forks; `unarchive` has `creates`, so a "
-                "release that is there is believed to be whole; no health, no record"
+                "release that is there is believed to be whole; no health, no record, no pruning"
             ),
             root="/srv/tuned",
             prepare=_playbook("tuned.yml", "/srv/tuned"),
@@ -102,7 +102,7 @@ def find_ways(ground: Ground) -> tuple[tuple[Way, ...], tuple[str, ...]]:
                 title="pyinfra",
                 does=(
                     "`files.directory`, `files.download` (SHA-256), `server.shell` (unzip, when the download changed), "
-                    "`files.link`; the link is not switched atomically; no health, no record"
+                    "`files.link`; the link is not switched atomically; no health, no record, no pruning"
                 ),
                 root="/srv/pyinfra",
                 prepare=_pyinfra,

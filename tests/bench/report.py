@@ -40,7 +40,8 @@ def render_comparison(done: Comparison, machine: str) -> str:
         f"## {hosts} hosts\n",
         f"A 10 MB zip of 2,000 files to {hosts} hosts with sshd and systemd. {machine}\n",
         f"{count} {'round' if count == 1 else 'rounds'}, interleaved, the order turned by one each round; medians, with minimum and maximum. Every run "
-        "starts without ssh connections unless its row says otherwise, and after every run each host was looked at: "
+        "starts without ssh connections unless its column says otherwise, and with nothing left to be written to disk; "
+        "after every run each host was looked at: "
         "the right version, all its files.\n",
         "How many times as long as ours it takes (below 1: it is faster than ours):\n",
         _table(
@@ -92,24 +93,32 @@ def render_growth(runs: Sequence[Comparison], machine: str) -> str:
 
 def render_large(done: LargeProfile, machine: str) -> str:
     """The section about a large archive."""
-    size = done.archive_bytes
-    met = max(done.host.memory_bytes, done.ours.memory_bytes) < MEMORY_LIMIT
+    large, small = done.ours, done.small
     rows = (
-        ("seconds of the whole command", f"{done.ours.seconds:.1f}"),
-        ("… of `curl` piped into `tar` over ssh, which verifies and syncs nothing", f"{done.floor.seconds:.1f}"),
-        ("downloads of the archive", f"{done.requests}"),
-        ("host program: peak memory", _megabytes(done.host.memory_bytes)),
-        ("host program: read from files", f"{_megabytes(done.host.read_bytes)} ({done.host.read_bytes / size:.1f} × the archive)"),
-        ("host program: written", _megabytes(done.host.written_bytes)),
-        ("controller: peak memory of all processes together", _megabytes(done.ours.memory_bytes)),
-    )  # fmt: skip
+        ("whole command", f"{large.seconds:.1f} s", f"{small.seconds:.1f} s"),
+        ("downloads of the archive", f"{done.downloads}", ""),
+        ("host program: peak memory", *_pair(done.host.memory_bytes, done.small_host.memory_bytes)),
+        ("host program: read from files", *_pair(done.host.read_bytes, done.small_host.read_bytes)),
+        ("host program: written", *_pair(done.host.written_bytes, done.small_host.written_bytes)),
+        ("controller: largest process", *_pair(large.largest_process_bytes, small.largest_process_bytes)),
+        ("controller: all processes together", *_pair(large.memory_bytes, small.memory_bytes)),
+    )
+    verdicts = "; ".join(
+        f"{where} {_megabytes(peak)}, {'met' if peak < MEMORY_LIMIT else 'not met'}"
+        for where, peak in (
+            ("host", done.host.memory_bytes),
+            ("controller, its largest process", large.largest_process_bytes),
+            ("controller, all its processes", large.memory_bytes),
+        )
+    )
     return "\n".join(
         (
-            f"## One archive of {_megabytes(size)}\n",
-            f"A tar.gz that holds {_megabytes(done.unpacked_bytes)} in 5,000 files, to one host, once; its digest is "
-            f"pinned in the manifest. {machine}\n",
-            _table(("What", "Measured"), rows),
-            f"The aim is under {_megabytes(MEMORY_LIMIT)} on host and controller: {'met' if met else 'not met'}.\n",
+            f"## One archive of {_megabytes(done.archive_bytes)}\n",
+            f"A tar.gz that holds {_megabytes(done.unpacked_bytes)} in 5,000 files, to one host, once. {machine}\n",
+            _table(("What", "This archive", "10 MB zip"), rows),
+            "The bytes are hashed while they arrive, and read once more, from the page cache, to be unpacked. The "
+            f"same bytes by `curl` piped into `tar` over ssh, neither verified nor synced: {done.floor.seconds:.1f} s. "
+            f"The aim for memory is under {_megabytes(MEMORY_LIMIT)}: {verdicts}.\n",
         )
     )
 
@@ -158,6 +167,10 @@ def _median(rounds: Rounds, scenario: str, key: str, value: Callable[[Measured],
 
 def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+
+
+def _pair(large: int, small: int) -> tuple[str, str]:
+    return _megabytes(large), _megabytes(small)
 
 
 def _megabytes(size: int) -> str:
