@@ -61,7 +61,7 @@ def find_ways(ground: Ground) -> tuple[tuple[Way, ...], tuple[str, ...]]:
             key=OURS,
             title="`orchestrator deploy`",
             does=(
-                "the whole command: git, resolving, observing, download verified by SHA-256 and by member, "
+                "the whole command: git, lock and ledger, resolving, observing, download verified by SHA-256 and by member, "
                 "synced to disk, atomic switch, health of every host, receipts, record, old releases pruned"
             ),
             root=OWN_ROOT,

@@ -44,7 +44,7 @@ def find_phases(run: Measured) -> tuple[Phase, ...]:
         (
             "observe",
             planned,
-            "connections, receipts of all hosts, artifacts resolved meanwhile, plan compiled",
+            "connections, receipts of all hosts; lock and artifacts meanwhile; plan compiled",
         ),
         ("stage", staged, "download, verify, unpack, sync, until the last host said that it is done"),
         ("activate", activated, "switch, health, receipt, until the last host said that it is done"),
