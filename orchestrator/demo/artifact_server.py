@@ -8,6 +8,7 @@ Written from the documented behaviour of Nexus, not from its code: exact paths b
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -191,16 +192,13 @@ class Handler(BaseHTTPRequestHandler):
         items: list[dict[str, Any]] = []
         file = (self.root / repository / name.lstrip("/").replace("\0", "")).resolve()
         if name.startswith("/") and file.is_relative_to(self.root) and file.is_file():
-            content = file.read_bytes()
+            found = file.stat()
             items.append(
                 {
                     "path": name,
                     "repository": repository,
-                    "fileSize": len(content),
-                    "checksum": {
-                        "sha1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
-                        "sha256": hashlib.sha256(content).hexdigest(),
-                    },
+                    "fileSize": found.st_size,
+                    "checksum": _checksums(file, found.st_size, found.st_mtime_ns),
                 }
             )
         body = json.dumps({"items": items, "continuationToken": None}).encode()
@@ -221,3 +219,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(length))
         self.end_headers()
+
+
+@functools.lru_cache(maxsize=1000)
+def _checksums(file: Path, size_bytes: int, modified_ns: int) -> dict[str, str]:
+    """Computed once for each content: Nexus too has them from the upload, and does not read the file to answer."""
+    hashers = {"sha1": hashlib.sha1(usedforsecurity=False), "sha256": hashlib.sha256()}
+    with file.open("rb") as content:
+        while piece := content.read(_PIECE_BYTES):
+            for hasher in hashers.values():
+                hasher.update(piece)
+    return {name: hasher.hexdigest() for name, hasher in hashers.items()}
