@@ -25,6 +25,9 @@ fleet: $(VENV)/.tested
 molecule: $(VENV)/.tested
 	$(BIN)/python -m tests.run molecule
 
+cases: $(VENV)/.tested ## write the golden cases anew; review the diff
+	$(BIN)/python -m tests.cases --write
+
 bench: $(VENV)/.tested ## against plain playbooks, on fleet hosts, in one run
 	$(BIN)/python -m tests.fleet.bench
 
