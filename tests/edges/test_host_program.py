@@ -2,127 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
 import stat
 import tarfile
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from host_program import releases
-from host_program.main import answer
 
-from orchestrator.demo.artifact_server import ArtifactServer
-from tests.edges.test_resolving import serving
-
-IDENTITY = "shop-deploy/dev"
-
-
-class Host:
-    """One host's directories, and a way to run phases there."""
-
-    def __init__(self, directory: Path, server: ArtifactServer) -> None:
-        self.path = directory / "srv" / "site"
-        self.server, self.store, self.runs = server, directory / "store", 0
-
-    def publish(self, name: str, content: bytes) -> dict[str, Any]:
-        (self.store / "raw").mkdir(parents=True, exist_ok=True)
-        (self.store / "raw" / name).write_bytes(content)
-        return {
-            "location": f"{self.server.url}/repository/raw/{name}",
-            "delivery": "host",
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "size_bytes": len(content),
-            "packing": "zip" if name.endswith(".zip") else "tar" if ".tar" in name else "file",
-            "strip_components": 0,
-            "filename": name,
-            "credentials": {"username": "ci", "password": {"secret": "env:PASSWORD"}},
-        }
-
-    def placement(self, version: str, artifact: dict[str, Any], **settings: Any) -> dict[str, Any]:
-        return {
-            "application": "site",
-            "version": version,
-            "deployment_path": str(self.path),
-            "release": f"{version}-{artifact['sha256'][:12]}",
-            "configuration_digest": "c1",
-            "keep_releases": 5,
-            "healthcheck": None,
-            "action": "install",
-            "artifact": artifact,
-            **settings,
-        }
-
-    def phase(self, phase: str, placement: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-        request = {
-            "phase": phase,
-            "check": check,
-            "identity": IDENTITY,
-            "run": {
-                "id": f"run-{self.runs}",
-                "time": "2026-11-01T00:00:00+00:00",
-                "commit": "c",
-                "plan_id": "p",
-                "actor": "a",
-            },
-            "placements": [json.loads(json.dumps(placement))],
-            "secrets": {"env:PASSWORD": "secret"},
-        }
-        found: dict[str, Any] = answer(request)["placements"][0]
-        return found
-
-    def deploy(self, placement: dict[str, Any]) -> dict[str, Any]:
-        self.runs += 1
-        staged = self.phase("stage", placement)
-        return staged if staged.get("problem") else self.phase("activate", placement)
-
-    def observe(self, *, verify: bool = False) -> list[dict[str, Any]]:
-        request = {"phase": "observe", "identity": IDENTITY, "verify": verify, "placements": []}
-        found: list[dict[str, Any]] = answer(request)["observed"]
-        return found
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    import host_program.receipts
-
-    state = str(tmp_path / "state")
-    monkeypatch.setattr(host_program.receipts, "state_root", lambda: state)
-    with ArtifactServer(tmp_path / "store", username="ci", password="secret") as server:
-        yield Host(tmp_path, server)
-
-
-def make_zip(files: dict[str, str], change: Callable[[zipfile.ZipInfo], None] = lambda info: None) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            info = zipfile.ZipInfo(name)
-            info.external_attr = (stat.S_IFREG | 0o644) << 16
-            change(info)
-            archive.writestr(info, text)
-    return content.getvalue()
-
-
-def make_tar(*members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz") -> bytes:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode=mode) as archive:  # type: ignore[call-overload]
-        for info, data in members:
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return content.getvalue()
-
-
-def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", mode: int = 0o644) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.mode = kind, target, mode
-    return info
+from tests.edges.host import Host, make_tar, make_zip, member
+from tests.edges.servers import serving
 
 
 def test_first_deployment_makes_current_point_to_a_complete_release(host: Host) -> None:
@@ -346,14 +237,14 @@ def test_absent_removes_what_is_ours_and_leaves_foreign_files(host: Host) -> Non
 def test_credentials_do_not_follow_a_redirect_to_another_origin(host: Host) -> None:
     content = make_zip({"i": "1"})
     artifact = host.publish("site-1.zip", content)
-    with serving(lambda path: (200, {}, content)) as (store, at_store):
-        redirect = (302, {"Location": f"{store}/signed?signature=x"}, b"")
-        with serving(lambda path: redirect) as (url, at_first):
-            found = host.deploy(host.placement("1", {**artifact, "location": f"{url}/site-1.zip"}))
+    with serving(lambda method, target: (200, {}, content)) as store:
+        redirect = (302, {"Location": f"{store.url}/signed?signature=x"}, b"")
+        with serving(lambda method, target: redirect) as first:
+            found = host.deploy(host.placement("1", {**artifact, "location": f"{first.url}/site-1.zip"}))
     assert found["result"] == "healthy"
-    assert "authorization" in at_first[0]
-    assert len(at_store) == 1
-    assert "authorization" not in at_store[0]
+    assert "authorization" in first.requests[0].headers
+    assert len(store.requests) == 1
+    assert "authorization" not in store.requests[0].headers
 
 
 def test_broken_download_is_resumed_and_verified(host: Host) -> None:
