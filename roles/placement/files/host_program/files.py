@@ -26,7 +26,7 @@ def install_file(placement, request):
     if request["check"]:
         if artifact["delivery"] == "host":
             header = fetch.authorization(artifact.get("credentials"), request["secrets"])
-            fetch.open_url(artifact["location"], header).close()
+            fetch.open_patiently(artifact["location"], header).close()
         return {"changed": True, "message": "would fetch {}".format(path)}
     if artifact["delivery"] == "controller" and not artifact.get("local"):
         return {"changed": True, "upload": True, "message": "the controller sends the artifact"}

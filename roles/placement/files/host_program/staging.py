@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets as randomness
 import shutil
 
-from host_program import archives, fetch, receipts, trees
+from host_program import archives, fetch, receipts, remote, trees
 from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_unwritable
 from host_program.problems import Problem
 
@@ -198,17 +199,17 @@ def look_into(artifact, secrets):
         return tree.size_bytes, len(tree.entries)
     header = fetch.authorization(artifact.get("credentials"), secrets)
     if artifact["packing"] == "tar":
-        with fetch.open_url(artifact["location"], header) as response:
-            archives.unpack_tar(response, tree, artifact["location"])
-    else:
+        with remote.Body(artifact["location"], header) as body:
+            archives.unpack_tar(body, tree, artifact["location"])
+    elif artifact["packing"] == "zip":
         try:
-            remote = fetch.RemoteFile(artifact["location"], header)
+            file = remote.RemoteFile(artifact["location"], header)
         except Problem as problem:
             if problem.kind != "unsupported":
                 raise
             return 0, 1
-        if artifact["packing"] == "zip":
-            import io
-
-            archives.unpack_zip(io.BufferedReader(remote, 1 << 16), tree)
+        archives.unpack_zip(io.BufferedReader(file, 1 << 16), tree)
+    else:
+        fetch.open_patiently(artifact["location"], header).close()
+        return artifact["size_bytes"] or 0, 1
     return tree.size_bytes, len(tree.entries)
