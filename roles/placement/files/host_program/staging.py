@@ -8,7 +8,7 @@ import os
 import secrets as randomness
 import shutil
 
-from host_program import archives, fetch, receipts, remote, trees
+from host_program import archives, fetch, receipts, remote, trees, zstd
 from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_unwritable
 from host_program.problems import Problem
 
@@ -134,8 +134,6 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
         os.chmod(unpacked, 0o755)
         tree = archives.Tree(unpacked, os.path.getsize(download), artifact["strip_components"])
         _fill(tree, artifact, download)
-        if not tree.entries:
-            raise Problem("archive", "the archive is empty", "check strip_components and how it is built")
         for path, entry in tree.entries.items():
             if entry["type"] == "directory":
                 os.chmod(os.path.join(unpacked, path), entry["mode"])
@@ -168,7 +166,7 @@ def _fill(tree, artifact, download):
         if artifact["packing"] == "zip":
             archives.unpack_zip(file, tree)
         elif artifact["packing"] == "tar":
-            archives.unpack_tar(file, tree, artifact["location"])
+            archives.unpack_tar(file, tree)
         else:
             size = os.path.getsize(download)
             tree.add_file(artifact["filename"], 0o644, size, iter(lambda: file.read(1 << 20), b""))
@@ -181,6 +179,8 @@ def _predict(placement, paths, receipt, directory, request):
     if kept:
         return {"changed": False, "message": "release {} is there already".format(kept)}
     artifact = placement["artifact"]
+    if artifact["packing"] == "tar" and artifact["location"].lower().endswith(".zst"):
+        zstd.require()
     size, members, unpacked = artifact["size_bytes"] or 0, 4, 0
     if artifact["delivery"] == "host" or artifact.get("local") or "looked_into" in artifact:
         unpacked, members = artifact.get("looked_into") or look_into(artifact, request["secrets"])
@@ -200,7 +200,7 @@ def look_into(artifact, secrets):
     header = fetch.authorization(artifact.get("credentials"), secrets)
     if artifact["packing"] == "tar":
         with remote.Body(artifact["location"], header) as body:
-            archives.unpack_tar(body, tree, artifact["location"])
+            archives.unpack_tar(body, tree)
     elif artifact["packing"] == "zip":
         try:
             file = remote.RemoteFile(artifact["location"], header)
@@ -212,4 +212,5 @@ def look_into(artifact, secrets):
     else:
         fetch.open_patiently(artifact["location"], header).close()
         return artifact["size_bytes"] or 0, 1
+    tree.finish()
     return tree.size_bytes, len(tree.entries)
