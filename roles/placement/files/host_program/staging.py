@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import json
 import os
+import re
 import secrets as randomness
 import shutil
 
@@ -13,6 +15,7 @@ from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_
 from host_program.problems import Problem
 
 EXTRA_BYTES = 1 << 20
+_UNMADE_LINK = re.compile(r"\.current-[0-9a-f]{16}")
 
 
 def stage(placement, request):
@@ -31,8 +34,10 @@ def stage(placement, request):
         return _predict(placement, paths, receipts.read_receipt(directory), directory, request)
     with receipts.locked(directory):
         receipt = receipts.read_receipt(directory) or receipts.new_receipt(identity, application, paths.root)
+        _forget_unmade(receipt, paths, directory)
         kept = find_release(receipt, paths, directory, placement)
         if kept:
+            _remove_leftovers(paths, directory, receipt)
             if not is_converged(receipt, paths, kept, placement):
                 _remember(receipt, directory, request, kept)
             return {"changed": False, "message": "release {} is there already".format(kept)}
@@ -40,7 +45,8 @@ def stage(placement, request):
         if artifact["delivery"] == "controller" and not artifact.get("local"):
             return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
         make_directory(paths.root)
-        _clear_staging(paths)
+        _remove_leftovers(paths, directory, receipt)
+        os.mkdir(paths.staging, 0o700)
         name = _free_name(paths, placement["release"])
         _unpack_beside(placement, request, paths, directory, receipt, name)
         return {"changed": True, "message": "release {} staged".format(name)}
@@ -93,10 +99,14 @@ def _remember(receipt, directory, request, name):
 def read_tree(directory, name):
     """What every file of that release has to be; nothing matches when the record is gone."""
     try:
-        with open(os.path.join(directory, "trees", name + ".json"), encoding="utf-8") as file:
+        with open(_tree_path(directory, name), encoding="utf-8") as file:
             return json.load(file)
     except (OSError, ValueError):
         return {"": {"type": "lost"}}
+
+
+def _tree_path(directory, name):
+    return os.path.join(directory, "trees", name + ".json")
 
 
 def make_directory(path, mode=0o755):
@@ -116,11 +126,36 @@ def _free_name(paths, release):
     return next(name for name in names if not os.path.lexists(paths.release(name)))
 
 
-def _clear_staging(paths):
-    """Leftovers of a run that died are removed; the directory is nobody's but ours."""
-    if os.path.isdir(paths.staging) and not os.path.islink(paths.staging):
+def _remove_leftovers(paths, directory, receipt):
+    """Nothing is left of a run that died: its staging directory, a link or a record that it did not finish.
+
+    Raises:
+        Problem: something else has the staging directory's name; it is left alone.
+    """
+    if os.path.islink(paths.staging) or os.path.isfile(paths.staging):
+        raise Problem(
+            "conflict", "{} is no directory of ours".format(paths.staging), "remove it, then deploy again"
+        )
+    if os.path.isdir(paths.staging):
         shutil.rmtree(paths.staging)
-    os.mkdir(paths.staging, 0o700)
+    for name in os.listdir(paths.root) if os.path.isdir(paths.root) else ():
+        path = os.path.join(paths.root, name)
+        if _UNMADE_LINK.fullmatch(name) and os.path.islink(path):
+            os.unlink(path)
+    known = {_tree_path(directory, name) for name in receipt["releases"]}
+    for path in glob.glob(os.path.join(glob.escape(directory), "trees", "*")):
+        if path not in known:
+            os.unlink(path)
+
+
+def _forget_unmade(receipt, paths, directory):
+    """A release that a run died before making, recorded as staged and not there, is no release."""
+    for name, record in list(receipt["releases"].items()):
+        if record["state"] == "staged" and not os.path.isdir(paths.release(name)):
+            del receipt["releases"][name]
+            tree = _tree_path(directory, name)
+            if os.path.exists(tree):
+                os.unlink(tree)
 
 
 def _unpack_beside(placement, request, paths, directory, receipt, name):
@@ -139,17 +174,23 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
                 os.chmod(os.path.join(unpacked, path), entry["mode"])
         os.unlink(download)
         make_directory(paths.releases)
-        receipts.write_json(os.path.join(directory, "trees", name + ".json"), tree.entries)
+        receipts.write_json(_tree_path(directory, name), tree.entries)
         trees.sync_file_system(unpacked)
+        # Recorded before it is there: a release without a record would never be pruned.
+        _record(receipt, placement, request, name, tree)
+        _remember(receipt, directory, request, name)
         os.rename(unpacked, paths.release(name))
         receipts.sync_directory(paths.releases)
     finally:
         shutil.rmtree(paths.staging, ignore_errors=True)
+
+
+def _record(receipt, placement, request, name, tree):
     receipt["sequence"] += 1
     receipt["releases"][name] = {
         "release": placement["release"],
         "version": placement["version"],
-        "artifact_sha256": artifact["sha256"],
+        "artifact_sha256": placement["artifact"]["sha256"],
         "tree_sha256": trees.tree_digest(tree.entries),
         "size_bytes": tree.size_bytes,
         "configuration_digest": "",
@@ -158,7 +199,6 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
         "staged_at": request["run"]["time"],
         "activated_at": "",
     }
-    _remember(receipt, directory, request, name)
 
 
 def _fill(tree, artifact, download):
