@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import io
-import json
 import os
 import re
 import secrets as randomness
@@ -97,12 +96,8 @@ def _remember(receipt, directory, request, name):
 
 
 def read_tree(directory, name):
-    """What every file of that release has to be; nothing matches when the record is gone."""
-    try:
-        with open(_tree_path(directory, name), encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
-        return {"": {"type": "lost"}}
+    """What every file of that release has to be; None, which nothing matches, when the record is lost."""
+    return trees.read_entries(_tree_path(directory, name))
 
 
 def _tree_path(directory, name):
