@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_program import receipts, trees
+from host_program import paths, receipts, staging, trees
 from host_program.main import answer
 
 from tests.edges.host import IDENTITY, Host, make_tar, make_zip, member
@@ -85,6 +85,71 @@ def test_strict_umask_leaves_a_release_that_the_web_server_can_read(host: Host) 
     }
     assert modes == {"site": 0o755, "releases": 0o755, "bin": 0o755, "tool": 0o755, "d": 0o755, "f": 0o644}
     assert stat.S_IMODE((host.path / "current").resolve().stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["real", "check"])
+@pytest.mark.parametrize("path", ["srv/site", "", "./site"])
+def test_path_that_is_not_absolute_is_refused(host: Host, path: str, check: bool) -> None:
+    artifact = host.publish("site-1.zip", make_zip({"i": "1"}))
+    for phase, placement in (
+        ("stage", host.placement("1", artifact, deployment_path=path)),
+        ("fetch", {"path": path, "mode": "0644", "artifact": artifact}),
+    ):
+        found = host.phase(phase, placement, check=check)
+        assert found["problem"]["kind"] == "conflict"
+        assert "absolute" in found["problem"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_something_in_the_place_of_the_staging_directory_is_kept_and_named(
+    host: Host, deployed: dict[str, Any], kind: str
+) -> None:
+    place = host.path / paths.STAGING
+    if kind == "file":
+        place.write_text("x")
+    else:
+        place.symlink_to("releases")
+    found = host.deploy(host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"}))))
+    assert found["problem"]["kind"] == "conflict"
+    assert str(place) in found["problem"]["message"]
+    assert os.path.lexists(place)
+    assert (host.path / "current" / "i").read_text() == "1"
+
+
+@as_root
+def test_directory_that_somebody_makes_meanwhile_is_not_written_to_by_root(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = staging.make_directory
+
+    def make_and_lose(path: str, mode: int = 0o755) -> None:
+        made(path, mode)
+        os.chown(host.path, 65534, 65534)
+
+    monkeypatch.setattr(staging, "make_directory", make_and_lose)
+    found = host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
+    assert found["problem"]["kind"] == "permission"
+    assert list(host.path.iterdir()) == []
+
+
+@as_root
+def test_mode_of_a_file_in_somebody_elses_directory_is_not_set_by_root(host: Host, tmp_path: Path) -> None:
+    artifact = host.publish("tool", b"#!")
+    parent = tmp_path / "theirs"
+    parent.mkdir()
+    (parent / "tool").write_bytes(b"#!")
+    os.chown(parent, 65534, 65534)
+    found = host.phase("fetch", {"path": str(parent / "tool"), "mode": "0755", "artifact": artifact})
+    assert found["problem"]["kind"] == "permission"
+    assert stat.S_IMODE((parent / "tool").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("mode", ["rwx", "", "8", "99999", "-1", "0o644"])
+def test_mode_that_is_none_is_refused(host: Host, tmp_path: Path, mode: str) -> None:
+    placement = {"path": str(tmp_path / "tool"), "mode": mode, "artifact": host.publish("tool", b"#!")}
+    found = host.phase("fetch", placement)
+    assert found["problem"]["kind"] == "unsupported"
+    assert not (tmp_path / "tool").exists()
 
 
 def test_answer_of_every_phase_can_be_sent(host: Host, deployed: dict[str, Any]) -> None:

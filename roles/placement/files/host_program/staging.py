@@ -25,6 +25,7 @@ def stage(placement, request):
     """
     paths = Paths(placement["deployment_path"])
     identity, application = request["identity"], placement["application"]
+    require_absolute(paths.root)
     refuse_controlled(paths.root)
     refuse_foreign(identity, application, paths.root)
     paths.live_directory()
@@ -44,6 +45,8 @@ def stage(placement, request):
         if artifact["delivery"] == "controller" and not artifact.get("local"):
             return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
         make_directory(paths.root)
+        # Somebody may have made it since it was looked at, in /tmp for instance.
+        refuse_controlled(paths.root)
         _remove_leftovers(paths, directory, receipt)
         os.mkdir(paths.staging, 0o700)
         name = _free_name(paths, placement["release"])
@@ -102,6 +105,14 @@ def read_tree(directory, name):
 
 def _tree_path(directory, name):
     return os.path.join(directory, "trees", name + ".json")
+
+
+def require_absolute(path):
+    """Raises a Problem for a path that depends on where this program happens to run."""
+    if not os.path.isabs(path):
+        raise Problem(
+            "conflict", "{!r} is no absolute path".format(path), "write it from / on, such as /srv/my-website"
+        )
 
 
 def make_directory(path, mode=0o755):
