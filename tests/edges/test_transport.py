@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.edges.lookups import (
     make_repository,
     resolve,
 )
-from tests.edges.servers import Reply, serving
+from tests.edges.servers import Reply, make_certificate, serving
 
 
 def test_server_that_is_not_there_is_a_repository_error() -> None:
@@ -76,3 +77,67 @@ def test_busy_server_is_asked_again() -> None:
     with serving(busy_once) as served:
         (found,) = resolve(make_repository("http", served.url), make_artifact(sha256=SHA))
     assert found.sha256 == SHA
+
+
+def test_certificate_that_nobody_vouches_for_is_refused_at_once_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    with serving(lambda method, target: (200, {}, CONTENT), certificate) as served:
+        repository = make_repository("http", served.url, credentials=TOKEN)
+        with pytest.raises(RepositoryError, match="its certificate is not accepted") as caught:
+            resolve(repository)
+        assert served.requests == []
+        assert served.url in caught.value.brief
+        assert "self" in " ".join(caught.value.details)
+        assert "SSL_CERT_FILE" in caught.value.resolution
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert resolve(repository)[0].sha256 == SHA
+    assert served.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+
+
+def test_certificate_of_another_host_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(lambda method, target: (200, {}, CONTENT), certificate) as served:
+        elsewhere = served.url.replace("127.0.0.1", "localhost")
+        with pytest.raises(RepositoryError, match="its certificate is not accepted") as caught:
+            resolve(make_repository("http", elsewhere))
+    assert "localhost" in " ".join(caught.value.details)
+
+
+def test_redirect_from_https_to_http_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(lambda method, target: (200, {}, CONTENT)) as plain:
+        redirect: Reply = (302, {"Location": f"{plain.url}/x.zip?signature=s3cret"}, b"")
+        with (
+            serving(lambda method, target: redirect, certificate) as served,
+            pytest.raises(RepositoryError, match="from https to http") as caught,
+        ):
+            resolve(make_repository("http", served.url, credentials=TOKEN))
+    assert plain.requests == []
+    assert "s3cret" not in f"{caught.value.brief} {caught.value.details}"
+    assert caught.value.resolution
+
+
+def test_redirect_from_http_to_https_is_followed_without_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(lambda method, target: (200, {}, CONTENT), certificate) as secure:
+        redirect: Reply = (301, {"Location": f"{secure.url}/x.zip"}, b"")
+        with serving(lambda method, target: redirect) as served:
+            (found,) = resolve(make_repository("http", served.url, credentials=TOKEN))
+    assert found.sha256 == SHA
+    assert all("authorization" in one.headers for one in served.requests)
+    assert not [one for one in secure.requests if "authorization" in one.headers]
+
+
+def test_port_that_speaks_no_tls_is_named() -> None:
+    with serving(lambda method, target: (200, {}, CONTENT)) as served:
+        url = served.url.replace("http:", "https:")
+        with pytest.raises(RepositoryError, match="no TLS connection") as caught:
+            resolve(make_repository("http", url))
+    assert caught.value.resolution
