@@ -147,6 +147,40 @@ def test_local_hosts_are_one_machine_and_not_each_others_orphans() -> None:
     assert [(one.host, one.deployment_path) for one in plan.orphans] == [("h1", "/srv/old")]
 
 
+def test_two_names_of_one_machine_are_not_each_others_orphans() -> None:
+    desired = make_desired(
+        make_placement(make_application("site"), make_host("web", address="2001:db8::1", become=True)),
+        make_placement(
+            make_application("api"),
+            make_host("app", address="2001:DB8:0::1", user="root"),
+            deployment_path="/a",
+        ),
+    )
+    receipts = [
+        replace(next(iter(converged(desired).placements.values())), application=name, deployment_path=path)
+        for name, path in (("site", "/srv/site"), ("api", "/a"), ("old", "/old"))
+    ]
+    plan = make_plan(desired, make_observed("web", *receipts), make_observed("app", *receipts))
+    assert [(one.host, one.application) for one in plan.orphans] == [("app", "old")]
+
+
+def test_receipts_of_another_user_of_the_machine_are_others() -> None:
+    desired = make_desired(
+        make_placement(host=make_host("web", become=True)),
+        make_placement(make_application("api"), make_host("app", user="app"), deployment_path="/a"),
+    )
+    plan = make_plan(desired, make_observed("app", *converged(desired).placements.values()))
+    assert [(one.host, one.application) for one in plan.orphans] == [("app", "site")]
+
+
+def test_placement_of_a_resting_host_is_no_orphan_of_its_machine() -> None:
+    desired = make_desired(make_placement(host=make_host("one", connection="local")))
+    resting = make_host("two", connection="local", maintenance=True)
+    desired = replace(desired, hosts=(*desired.hosts, resting))
+    theirs = converged(desired, deployment_path="/srv/two").placements.values()
+    assert make_plan(desired, make_observed("one", *theirs)).orphans == ()
+
+
 def test_host_in_maintenance_is_listed() -> None:
     desired = make_desired()
     resting = make_host("web2", maintenance=True)
