@@ -244,20 +244,54 @@ def test_compile_is_deterministic(order: list[str], reached: set[str]) -> None:
     assert canonical_json(plan_document(one)["steps"]) == canonical_json(plan_document(two)["steps"])
 
 
+ENTRY = {
+    "application": "site",
+    "deployment_path": "/srv/site",
+    "version": "1",
+    "release": "1-a",
+    "artifact_sha256": SHA,
+    "configuration_digest": "c",
+    "state": "healthy",
+    "previous_version": "0",
+    "problems": ["p"],
+}
+
+
 def test_answer_of_a_host_is_parsed() -> None:
-    entry = {
-        "application": "site",
-        "deployment_path": "/srv/site",
-        "version": "1",
-        "release": "1-a",
-        "artifact_sha256": SHA,
-        "configuration_digest": "c",
-        "state": "healthy",
-        "previous_version": "0",
-        "problems": ["p"],
-    }
-    found = parse_observed("web1", [entry]).placements["site", "/srv/site"]
+    found = parse_observed("web1", [ENTRY]).placements["site", "/srv/site"]
     assert (found.version, found.previous_version, found.problems) == ("1", "0", ("p",))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {},
+        "x",
+        ["x"],
+        [{}],
+        [{**ENTRY, "version": 1}],
+        [{**ENTRY, "state": "fine"}],
+        [{**ENTRY, "state": []}],
+        [{**ENTRY, "problems": "p"}],
+        [{**ENTRY, "problems": [1]}],
+    ],
+)
+def test_answer_that_makes_no_sense_is_an_unknown_host_and_no_crash(answer: Any) -> None:
+    found = parse_observed("web1", answer)
+    assert (found.status, found.kind, found.placements) == ("unreachable", "host", {})
+    assert found.detail == "its answer makes no sense; look at the receipts on that host"
+
+
+def test_what_a_host_says_can_be_shown_and_digested() -> None:
+    said = {**ENTRY, "version": "1\x1b[31m", "problems": ["\udcff was added", "größer\nline"]}
+    desired = make_desired()
+    observed = parse_observed("web1", [said])
+    plan = make_plan(desired, observed)
+    (found,) = observed.placements.values()
+    assert found.version == "1\\x1b[31m"
+    assert found.problems == ("\\udcff was added", "größer\\nline")
+    assert canonical_json(plan_document(plan))
 
 
 def test_identity_leaves_out_an_empty_stack() -> None:
