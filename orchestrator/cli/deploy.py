@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.options import make_target, target_options, write_json
+from orchestrator.cli.reports import check_reports, report_options, write_reports
 
 if TYPE_CHECKING:
-    from orchestrator.core.outcome import Outcome
-    from orchestrator.core.plan import Plan
+    from orchestrator.attempt import Attempt
+    from orchestrator.cli.deployment_view import DeploymentView
+    from orchestrator.errors import OrchestratorError
+
+LOCK_TIMEOUT_SECONDS = 900
 
 
 @click.command("deploy")
@@ -26,145 +28,149 @@ if TYPE_CHECKING:
 )
 @click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
 @click.option("--forks", type=click.IntRange(1, 500), help="Hosts worked on at once.")
+@click.option(
+    "--lock-timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=LOCK_TIMEOUT_SECONDS,
+    show_default=True,
+    help="How long to wait for another deployment of the environment.",
+)
+@click.option(
+    "--no-lock",
+    "no_lock_reason",
+    metavar="REASON",
+    default="",
+    help="Deploy without the lock, for emergencies; the reason is recorded.",
+)
+@click.option(
+    "--allow-older",
+    "allow_older_reason",
+    metavar="REASON",
+    default="",
+    help="Deploy a commit that is not the branch's tip; the reason is recorded.",
+)
 @click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
+@report_options
 @click.option(
     "--log", "log_path", metavar="FILE", default="", help="Ansible's own output [.git/orchestrator/logs]."
 )
 @click.pass_obj
 def command(directory: str, /, **options: Any) -> int:
-    """Deploy a branch to its environment: stage everywhere, activate, check health, or switch back."""
-    from orchestrator import workflow
-    from orchestrator.cli import main
-    from orchestrator.cli.progress import Progress
-    from orchestrator.cli.tables import line, make_console, print_outcome, print_plan, summarise
-    from orchestrator.edges.failures import error_for_hosts, error_for_outcome
+    """Deploy a branch to its environment: stage everywhere, activate, check health, or switch back.
 
-    started = time.monotonic()
-    intent = workflow.read_intent(make_target(directory, options, strict=True))
-    selected = workflow.select(intent, options["applications"], options["limits"])
-    artifacts = workflow.resolve(intent, offline=False)
-    names = sorted({placement.host.name for placement in selected.placements})
-    hosts = tuple(host for host in intent.desired.hosts if host.name in set(names))
-    run = workflow.new_run(intent)
-    with workflow.open_workspace(intent) as workspace:
-        main.running.set()
-        shared = {"forks": options["forks"], "cancelled": main.cancelled.is_set}
-        with Progress(names, quiet=True) as progress:
-            observed = workflow.observe(
-                intent, workspace, hosts, verify=options["verify"], on_report=progress, **shared
-            )
-        plan = workflow.compile_intent(intent, artifacts, observed, selected)
-        mode = "Check" if options["check"] else "Deployment"
-        title = f"{mode} of {plan.identity.environment} at {intent.revision.label}, manifest {plan.manifest_version}"
-        if options["json_path"] != "-":
-            print_plan(plan, title=title, notes=filter(None, [intent.revision.note]))
-        silent = [observed[name] for name in plan.unknown_hosts]
-        tolerated = plan.strategy.max_unreachable
-        if len(silent) > tolerated:
-            failure = error_for_hosts(silent)
-            _close(options, plan, workflow.nothing_done(plan), intent, run, started, verdict_only=True)
-            raise failure
-        with Progress(sorted({step.host for step in plan.changes})) as progress:
-            outcome, output = workflow.execute(
-                intent,
-                plan,
-                artifacts,
-                workspace,
-                run=run,
-                check=options["check"],
-                diff=options["diff"],
-                on_report=progress,
-                **shared,
-            )
-    log = _write_log(
-        options["log_path"], intent.repository.state_directory / "logs" / f"{run.id}.log", output
+    One deployment of an environment at a time; others wait. In a CI job the branch and the commit are the
+    job's, and a job that has been overtaken by a newer commit ends without doing anything.
+    """
+    import os
+
+    from orchestrator.attempt import Attempt, Order
+    from orchestrator.cli import main
+    from orchestrator.cli.deployment_view import DeploymentView
+    from orchestrator.edges.ci import detect_ci
+    from orchestrator.errors import OrchestratorError
+
+    check_reports(options)
+    for name in ("no_lock_reason", "allow_older_reason"):
+        options[name] = " ".join(options[name].split())
+    ci = detect_ci(os.environ)
+    order = Order(
+        target=make_target(directory, options, strict=True),
+        ci=ci,
+        applications=options["applications"],
+        limits=options["limits"],
+        check=options["check"],
+        diff=options["diff"],
+        verify=options["verify"],
+        forks=options["forks"],
+        lock_timeout_seconds=options["lock_timeout"],
+        no_lock_reason=options["no_lock_reason"],
+        allow_older_reason=options["allow_older_reason"],
     )
-    console = make_console()
-    if options["json_path"] != "-":
-        _show_ansible(outcome, output, log)
-        if plan.changes:
-            print_outcome(outcome, check=options["check"])
-        line(
-            console,
-            _closing(plan, outcome, check=options["check"]) if plan.changes else summarise(plan),
-            "bold",
-        )
-    _close(options, plan, outcome, intent, run, started)
+    view = DeploymentView(order, quiet=options["json_path"] == "-", log_path=options["log_path"])
+    attempt = Attempt(order=order, listener=view, cancelled=main.cancelled.is_set)
+    failure: OrchestratorError | None = None
+    interrupted = False
+    with view:
+        main.running.set()
+        try:
+            attempt.execute()
+        except OrchestratorError as error:
+            failure = error
+        except KeyboardInterrupt:
+            interrupted = True
     main.running.clear()
-    error = error_for_outcome(outcome)
-    if outcome.verdict == "cancelled" or (main.cancelled.is_set() and error is not None):
-        done = ", ".join(f"{one.application} on {one.host}: {one.result}" for one in outcome.placements)
-        click.echo(f"interrupted; {done}", err=True)
+    if failure is None and attempt.outcome is not None:
+        failure = view.failure_of(attempt.outcome)
+    view.conclude(attempt)
+    interrupted = interrupted or (
+        attempt.outcome is not None and attempt.outcome.verdict == "cancelled" and failure is None
+    )
+    _report(directory, options, attempt, view, failure)
+    if interrupted:
+        view.say_interrupted(attempt)
         return 130
-    if error is not None:
-        raise error
+    if failure is not None:
+        raise failure
+    if attempt.recorded is not None and attempt.recorded.problem is not None:
+        raise attempt.recorded.problem
     return 0
 
 
-def _close(
+def _report(
+    directory: str,
     options: dict[str, Any],
-    plan: Plan,
-    outcome: Outcome,
-    intent: Any,
-    run: Any,
-    started: float,
-    *,
-    verdict_only: bool = False,
+    attempt: Attempt,
+    view: DeploymentView,
+    failure: OrchestratorError | None,
 ) -> None:
-    from orchestrator import workflow
-    from orchestrator.cli.tables import line, make_console
     from orchestrator.core.plan import plan_document
+    from orchestrator.core.run_report import RunReport
 
-    where = "" if options["check"] else workflow.record(intent, plan, outcome, run, started=started)
+    order, record, run = attempt.order, attempt.record, attempt.run
+    outcome, plan = attempt.outcome, attempt.plan
+    verdict: str = outcome.verdict if outcome is not None else ("failed" if failure else "nothing")
+    if attempt.nothing and failure is None:
+        verdict = record.verdict if record is not None else "nothing"
+    environment, branch = view.place(attempt)
+    resume, status = view.next_commands(attempt, directory)
+    problem = attempt.recorded.problem if attempt.recorded is not None else None
     if options["json_path"]:
         document = {
             "format": 1,
-            "run": asdict(run),
-            "check": options["check"],
-            "record": where,
-            "verdict": outcome.verdict,
-            "changed": outcome.changed,
-            "placements": [asdict(one) for one in outcome.placements],
-            "plan": plan_document(plan),
+            "run": None if run is None else asdict(run),
+            "check": order.check,
+            "record": record.id if record is not None else "",
+            "record_commit": attempt.recorded.commit if attempt.recorded is not None else "",
+            "verdict": verdict,
+            "nothing": attempt.nothing,
+            "changed": outcome is not None and outcome.changed,
+            "error": None if failure is None else {"code": failure.exit_code, "message": failure.brief},
+            "placements": [] if outcome is None else [asdict(one) for one in outcome.placements],
+            "plan": None if plan is None else plan_document(plan),
+            "resume": resume if failure is not None else "",
         }
         write_json(options["json_path"], document)
-    if where and options["json_path"] != "-" and not verdict_only:
-        line(make_console(), f"record: {where}", "dim")
-
-
-def _closing(plan: Plan, outcome: Outcome, *, check: bool) -> str:
-    counts: dict[str, int] = {}
-    for one in outcome.placements:
-        counts[one.result] = counts.get(one.result, 0) + 1
-    said = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
-    if check:
-        return (
-            f"Check of {plan.identity.environment}: {outcome.verdict}; would be: {said}. Nothing was changed."
-        )
-    return f"{plan.identity.environment}: {outcome.verdict}; {said}."
-
-
-def _write_log(asked: str, default: Path, output: str) -> Path | None:
-    from orchestrator.errors import UsageError
-
-    if not output:
-        return None
-    path = Path(asked) if asked else default
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(output + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"the log {path} cannot be written: {error.strerror}", resolution="see --log"
-        ) from None
-    return path
-
-
-def _show_ansible(outcome: Outcome, output: str, log: Path | None) -> None:
-    if outcome.verdict == "success" or not output:
-        return
-    lines = [text for text in output.splitlines() if text.startswith(("fatal:", "[ERROR]"))]
-    for text in lines[:20]:
-        click.echo(f"ansible: {text[:400]}", err=True)
-    if log:
-        click.echo(f"ansible's whole output: {log}", err=True)
+    report = RunReport(
+        environment=environment,
+        branch=branch,
+        commit=attempt.choice.revision.commit if attempt.choice else "",
+        actor=run.actor if run is not None else order.ci.actor,
+        time=run.time if run is not None else "",
+        duration_seconds=record.duration_seconds if record is not None else view.seconds,
+        resume=resume,
+        status=status,
+        url=order.ci.url,
+        record=record.id if record is not None else "",
+        check=order.check,
+        error=failure.brief if failure else (problem.brief if problem else attempt.nothing),
+        details=failure.details if failure else (),
+        placement_seconds={
+            (one.application, one.host, one.deployment_path): one.seconds
+            for one in (outcome.placements if outcome else ())
+        },
+    )
+    if not attempt.nothing:
+        write_reports(options, order.ci, report, plan, outcome)
+    if failure is not None and not options["check"] and run is not None:
+        click.echo(f"to go on: {resume}", err=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -32,7 +33,7 @@ class Progress:
 
     Args:
         hosts: who takes part.
-        quiet: print nothing for hosts that answer well (observation).
+        quiet: print nothing for hosts that answer well.
     """
 
     def __init__(self, hosts: Iterable[str], *, quiet: bool = False) -> None:
@@ -42,20 +43,40 @@ class Progress:
         self._live: Any = None
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal and self._states:
+        self._start()
+        return self
+
+    def expect(self, hosts: Iterable[str]) -> None:
+        """These hosts take part in what follows; others have nothing more to do."""
+        self._states = {host: self._states.get(host, ("waiting", "dim", 0.0)) for host in hosts}
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The live view is away while the context is open, so that something lasting can be printed."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._start()
+
+    def _start(self) -> None:
+        if self._console.is_terminal and self._live is None:
             from rich.live import Live
 
             self._live = Live(
                 console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True
             )
             self._live.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         if self._live is not None:
             self._live.stop()
+            self._live = None
 
     def __call__(self, report: HostReport) -> None:
         if report.status == "started":
@@ -67,7 +88,7 @@ class Progress:
             word = "not healthy" if problem.get("kind") == "health" else "failed"
         good = word == DONE[report.phase]
         self._states[report.host] = (word, "green" if good else "red", 0.0)
-        if self._live is None and not (self._quiet and good):
+        if self._live is None and not (good and (self._quiet or report.phase == "observe")):
             said = "; ".join(
                 f"{one['application']}: {one['message']}" for one in report.result.get("placements") or ()
             )
@@ -81,6 +102,8 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
+        if not self._states:
+            return Text("")
         table = Table.grid(padding=(0, 2))
         for host, (word, style, since) in list(self._states.items())[:SHOWN_HOSTS]:
             waited = f"{time.monotonic() - since:.0f} s" if since else ""

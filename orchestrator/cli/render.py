@@ -18,7 +18,7 @@ from orchestrator.cli.options import make_target, target_options
 def command(directory: str, /, output: Path, **options: Any) -> int:
     """Write inventory and variables to DIR, without secrets, to run the playbooks by hand."""
     from orchestrator import workflow
-    from orchestrator.core.inventory import render_deployment
+    from orchestrator.core.inventory import render_by_hand
     from orchestrator.core.ssh import render_known_hosts, render_ssh_config
     from orchestrator.core.unsafe_yaml import render_unsafe_yaml
     from orchestrator.edges.ansible_content import ansible_content
@@ -33,7 +33,7 @@ def command(directory: str, /, output: Path, **options: Any) -> int:
             resolution="pin sha256 in the manifest, or render without --offline",
         )
     plan = workflow.compile_intent(intent, artifacts, {})
-    inventory, extra_vars = render_deployment(plan, intent.desired, artifacts, workflow.new_run(intent))
+    inventory, extra_vars = render_by_hand(plan, intent.desired, artifacts, workflow.new_run(intent))
     content, target = ansible_content(), output.resolve()
     files = {
         "inventory.yml": render_unsafe_yaml(inventory),

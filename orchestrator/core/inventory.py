@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
+from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
 
 DEFAULT_PYTHON = "python3"
@@ -24,11 +25,15 @@ class Run:
     Attributes:
         id: one per run; hosts tell by it what this run activated.
         time: the controller's clock, ISO 8601 in UTC.
+        token: of the lock that it holds; hosts refuse a smaller one than they have seen. None: no lock.
+        teach: hosts learn the token when they are observed already, since a lock was broken.
     """
 
     id: str
     time: str
     actor: str
+    token: int | None = None
+    teach: bool = False
 
 
 def render_inventory(hosts: Iterable[Host], variables: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -96,29 +101,60 @@ def _jump(hop: str, hosts: Mapping[str, Host]) -> str:
     return f"{user}{address}:{target.port}"
 
 
-def render_deployment(
+def render_by_hand(
     plan: Plan, desired: Desired, artifacts: Mapping[str, ResolvedArtifact], run: Run
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Inventory and extra-vars of `playbooks/deploy.yml`: only hosts and placements with something to do."""
-    placements = {
-        (one.application.name, one.host.name, one.deployment_path): one for one in desired.placements
+    """Inventory and extra-vars of `playbooks/deploy.yml` without an orchestrator: what is done is in variables.
+
+    Only hosts and placements with something to do are there.
+    """
+    variables = {
+        host: {"release_placements": placements}
+        for host, placements in render_placements(plan, desired, artifacts).items()
     }
-    variables: dict[str, dict[str, Any]] = {}
-    for step in plan.changes:
-        placement = placements[(step.application, step.host, step.deployment_path)]
-        rendered = render_placement(step, placement, artifacts[step.application])
-        variables.setdefault(step.host, {"release_placements": []})["release_placements"].append(rendered)
     hosts = [host for host in desired.hosts if host.name in variables or _is_jump(host, desired)]
     inventory = render_inventory(hosts, variables)
     inventory["all"]["hosts"] = {name: inventory["all"]["hosts"][name] for name in sorted(variables)}
     extra = {
-        "release_identity": str(plan.identity),
-        "release_run": {**asdict(run), "commit": plan.commit, "plan_id": plan.plan_id},
-        "release_groups": sorted({step.group for step in plan.changes}),
-        "release_max_failures": plan.strategy.max_failures,
-        "release_rollback": plan.strategy.rollback,
+        **render_deployment(desired, plan.identity, run),
+        "release_run": render_run(run, plan),
+        "release_groups": sorted({step.group for step in plan.changes}) or [0],
     }
     return inventory, extra
+
+
+def render_deployment(desired: Desired, identity: Identity, run: Run) -> dict[str, Any]:
+    """Extra-vars that are known before the plan is."""
+    return {
+        "release_identity": str(identity),
+        "release_run": _render_run(run),
+        "release_max_failures": desired.strategy.max_failures,
+        "release_rollback": desired.strategy.rollback,
+    }
+
+
+def render_run(run: Run, plan: Plan) -> dict[str, Any]:
+    """What receipts say about the run."""
+    return {**_render_run(run), "commit": plan.commit, "plan_id": plan.plan_id}
+
+
+def _render_run(run: Run) -> dict[str, Any]:
+    return {"id": run.id, "time": run.time, "actor": run.actor, "token": run.token}
+
+
+def render_placements(
+    plan: Plan, desired: Desired, artifacts: Mapping[str, ResolvedArtifact]
+) -> dict[str, list[dict[str, Any]]]:
+    """`release_placements` of every host that has something to do, in the plan's order."""
+    placements = {
+        (one.application.name, one.host.name, one.deployment_path): one for one in desired.placements
+    }
+    rendered: dict[str, list[dict[str, Any]]] = {}
+    for step in plan.changes:
+        placement = placements[(step.application, step.host, step.deployment_path)]
+        one = render_placement(step, placement, artifacts[step.application])
+        rendered.setdefault(step.host, []).append(one)
+    return rendered
 
 
 def _is_jump(host: Host, desired: Desired) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from orchestrator.core.plan import Plan, Step
@@ -59,6 +59,7 @@ class PlacementOutcome:
         version: what is live as far as is known; None when nobody can say.
         kind: the kind of problem, empty without one.
         message: one sentence for the reader.
+        seconds: what the host spent on it, all phases together.
     """
 
     application: str
@@ -71,6 +72,7 @@ class PlacementOutcome:
     version: str | None
     kind: str
     message: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +104,14 @@ def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, c
         for one in report.result.get("placements") or ():
             key = (one["application"], report.host, one["deployment_path"])
             said.setdefault(key, {})[report.phase] = one
-    outcomes = tuple(
-        _fold_step(
-            step,
-            by_host.get(step.host, {}),
-            said.get((step.application, step.host, step.deployment_path), {}),
-        )
-        for step in plan.steps
-    )
-    return Outcome(verdict=_judge(plan, outcomes, finished, cancelled), placements=outcomes)
+    outcomes = []
+    for step in plan.steps:
+        answers = said.get((step.application, step.host, step.deployment_path), {})
+        seconds = sum(float(answer.get("seconds", 0.0)) for answer in answers.values())
+        folded = _fold_step(step, by_host.get(step.host, {}), answers)
+        outcomes.append(replace(folded, seconds=round(seconds, 3)))
+    verdict = _judge(plan, tuple(outcomes), finished, cancelled)
+    return Outcome(verdict=verdict, placements=tuple(outcomes))
 
 
 def _fold_step(

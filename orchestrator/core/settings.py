@@ -13,6 +13,7 @@ from orchestrator.core.plain_values import check_plain_values
 from orchestrator.core.references import check_origin, parse_credentials
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.schema import check_schema
+from orchestrator.core.state_settings import LedgerSettings, LockSettings, parse_ledger, parse_lock
 from orchestrator.core.toml_text import parse_toml
 from orchestrator.core.urls import origin_of, url_problem
 from orchestrator.core.violations import Path, Report, Violations
@@ -67,6 +68,8 @@ class Settings:
     repositories: Mapping[str, Repository] = field(default_factory=dict)
     credentials: Mapping[str, str] | None = None
     known_hosts: str = ""
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    lock: LockSettings = field(default_factory=LockSettings)
 
 
 def parse_settings(content: bytes | None, label: str, schema: Mapping[str, Any]) -> Settings:
@@ -155,6 +158,8 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
         ),
         credentials=credentials,
         known_hosts=value.get("known_hosts", ""),
+        ledger=parse_ledger(value.get("ledger", {}), report),
+        lock=parse_lock(value.get("lock", {}), report),
     )
 
 

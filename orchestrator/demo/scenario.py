@@ -53,6 +53,7 @@ class Demo:
     def environment(self) -> dict[str, str]:
         """The environment of every command; HOME is the demo's own."""
         return {
+            "ORCHESTRATOR_STATE_DIRECTORY": str(self.directory / "state"),
             **{name: os.environ[name] for name in ("PATH", "LANG", "TERM", "COLUMNS") if name in os.environ},
             "HOME": str(self.directory / "home"),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

@@ -15,6 +15,7 @@ from orchestrator.errors import (
     HealthcheckError,
     HostPermissionError,
     HostPythonError,
+    LockError,
     OrchestratorError,
     PartialError,
     RepositoryError,
@@ -35,12 +36,14 @@ BY_KIND: Mapping[str, type[OrchestratorError]] = {
     "checksum": ChecksumError,
     "download": RepositoryError,
     "health": HealthcheckError,
+    "fenced": LockError,
 }
 REMEDIES: Mapping[str, str] = {
     "unreachable": "see `orchestrator doctor`; `maintenance: true` or max_unreachable leave a host out",
     "disk_full": "free some space there and run it again",
     "permission": "check user, become and become_password of that host, or who owns the path",
     "python": "install Python 3.9 or later there, or name it with `python`",
+    "fenced": "this run's lock was taken from it; run `orchestrator status`, then deploy again",
     "health": "look at the application's own log; fix it, release a new version, merge it",
 }
 

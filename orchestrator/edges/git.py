@@ -157,6 +157,14 @@ class DeploymentRepository:
             )
         return Revision(commit=found, branch=ref if self._commit(f"refs/heads/{ref}") else "")
 
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether `newer` is known to follow on `older`; in a shallow clone it may not be known."""
+        try:
+            self._repository.git.merge_base("--is-ancestor", older, newer)
+        except GitCommandError:
+            return False
+        return True
+
     def read(self, revision: Revision, path: str) -> bytes | None:
         """The file's content there, `path` relative to the stack's directory; None when there is none."""
         if not revision.commit:

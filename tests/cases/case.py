@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.compile import compile_plan, configuration_digest, release_name, select_placements
 from orchestrator.core.documents import Document, parse_documents
-from orchestrator.core.inventory import Run, render_deployment
+from orchestrator.core.inventory import Run, render_by_hand
 from orchestrator.core.model import Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, parse_observed
 from orchestrator.core.plan import Plan, plan_document
@@ -67,7 +67,7 @@ class Case:
             commit=COMMIT,
             selected=selected,
         )
-        inventory, extra_vars = render_deployment(plan, desired, artifacts, RUN)
+        inventory, extra_vars = render_by_hand(plan, desired, artifacts, RUN)
         return Compiled(plan=plan, inventory=inventory, extra_vars=extra_vars)
 
     def outputs(self) -> dict[str, str]:

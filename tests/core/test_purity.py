@@ -9,6 +9,7 @@ CORE = Path(__file__).resolve().parent.parent.parent / "orchestrator" / "core"
 ALLOWED = {
     "__future__", "bisect", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "heapq",
     "ipaddress", "itertools", "json", "jsonschema", "math", "operator", "orchestrator", "packaging", "re",
+    "shlex",
     "sys", "tomllib", "types", "typing", "unicodedata", "urllib", "yaml", "graphlib", "string",
 }  # fmt: skip
 EFFECTS = {"open", "input", "print", "exec", "eval", "__import__"}

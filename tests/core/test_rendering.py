@@ -16,8 +16,8 @@ from orchestrator.core.inventory import (
     connection_variables,
     jump_chain,
     private_key_path,
+    render_by_hand,
     render_credentials,
-    render_deployment,
 )
 from orchestrator.core.model import Credentials, Reference
 from orchestrator.core.ssh import render_known_hosts, render_ssh_config
@@ -97,7 +97,7 @@ def test_deployment_holds_only_hosts_with_something_to_do() -> None:
     )
     desired = replace(desired, hosts=(*desired.hosts, make_host("idle")))
     plan = make_plan(desired, make_observed("down"))
-    inventory, extra = render_deployment(plan, desired, make_artifacts(desired), RUN)
+    inventory, extra = render_by_hand(plan, desired, make_artifacts(desired), RUN)
     assert sorted(inventory["all"]["hosts"]) == ["busy", "down", "gate"]
     placements = inventory["all"]["hosts"]["busy"]["release_placements"]
     assert [one["application"] for one in placements] == ["other", "site"]

@@ -1,4 +1,4 @@
-"""The host program as a package, as the controller loads it; a host for it to work on."""
+"""The host's and the controller's programs as packages, as the action loads them; a host to work on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from tests.edges.host import Host
 
 ROLES = Path(__file__).resolve().parent.parent.parent / "roles"
-PROGRAM = ROLES / "placement" / "files" / "host_program"
 
-if "host_program" not in sys.modules:
-    spec = importlib.util.spec_from_file_location(
-        "host_program", PROGRAM / "__init__.py", submodule_search_locations=[str(PROGRAM)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules["host_program"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["host_program"])
+for name in ("host_program", "controller_program"):
+    if name not in sys.modules:
+        program = ROLES / "placement" / "files" / name
+        spec = importlib.util.spec_from_file_location(
+            name, program / "__init__.py", submodule_search_locations=[str(program)]
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
 
 
 @pytest.fixture

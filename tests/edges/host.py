@@ -26,6 +26,7 @@ class Host:
     def __init__(self, directory: Path, server: ArtifactServer) -> None:
         self.path = directory / "srv" / "site"
         self.server, self.store, self.runs = server, directory / "store", 0
+        self.token: int | None = None
 
     def publish(self, name: str, content: bytes) -> dict[str, Any]:
         """The file is in the repository; the artifact as a plan has it."""
@@ -70,6 +71,7 @@ class Host:
                 "commit": "c",
                 "plan_id": "p",
                 "actor": "a",
+                "token": self.token,
             },
             "placements": [json.loads(json.dumps(placement))],
             "secrets": {"env:PASSWORD": PASSWORD},
@@ -88,8 +90,14 @@ class Host:
 
     def observe(self, *, verify: bool = False) -> list[dict[str, Any]]:
         """What the host says about itself."""
-        request = {"phase": "observe", "identity": IDENTITY, "verify": verify, "placements": []}
-        found: list[dict[str, Any]] = answer(request)["observed"]
+        found: list[dict[str, Any]] = self.ask_observation(verify=verify)["observed"]
+        return found
+
+    def ask_observation(self, *, verify: bool = False, teach: bool = False) -> dict[str, Any]:
+        """The whole answer to an observation, which may show the host the run's lock token."""
+        run = {"token": self.token, "teach": teach}
+        request = {"phase": "observe", "identity": IDENTITY, "verify": verify, "placements": [], "run": run}
+        found: dict[str, Any] = answer(request)
         return found
 
 

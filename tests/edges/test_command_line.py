@@ -54,7 +54,7 @@ class Clone:
             env={
                 "PATH": "/usr/bin:/bin",
                 "HOME": str(self.home),
-                "XDG_STATE_HOME": str(self.home / "state"),
+                "ORCHESTRATOR_STATE_DIRECTORY": str(self.home / "state"),
                 "PYTHONPATH": str(ROOT),
             },
             capture_output=True,
@@ -166,8 +166,8 @@ def test_deploy_then_status_then_drift(clone: Clone, tmp_path: Path) -> None:
     assert "site.txt was changed" in clone.run("status", "--verify")
     clone.run("deploy", "--verify")
     assert (tmp_path / "srv" / "site" / "current" / "site.txt").read_text() == "one\n"
-    records = sorted((clone.path / ".git" / "orchestrator" / "ledger").glob("*.json"))
-    assert [json.loads(record.read_text())["verdict"] for record in records] == ["success", "success"]
+    history = json.loads(clone.run("history", "dev", "--json", "-"))
+    assert [record["verdict"] for record in history["attempts"]] == ["success", "success"]
 
 
 def test_doctor_finds_nothing_wrong_here(clone: Clone) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from host_program import releases
 
-from tests.edges.host import Host, make_zip
+from tests.edges.host import IDENTITY, Host, make_zip
 
 
 def test_first_deployment_makes_current_point_to_a_complete_release(host: Host) -> None:
@@ -176,3 +176,57 @@ def test_absent_removes_what_is_ours_and_leaves_foreign_files(host: Host) -> Non
     assert host.phase("absent", placement)["changed"] is True
     assert sorted(path.name for path in host.path.iterdir()) == ["foreign"]
     assert host.observe() == []
+
+
+def test_run_with_a_smaller_lock_token_than_the_host_has_seen_is_refused(host: Host) -> None:
+    first = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
+    second = host.placement("2.0.0", host.publish("two.zip", make_zip({"index.html": "two"})))
+    host.token = 5
+    assert host.deploy(first)["result"] == "healthy"
+    host.token = 6
+    host.deploy(second)
+    host.token, host.runs = 5, 1
+    for phase in ("stage", "activate", "confirm", "rollback", "absent"):
+        refused = host.phase(phase, {**first, "healthy": True, "message": ""})
+        assert (refused["result"], refused["problem"]["kind"], refused["changed"]) == (
+            "failed",
+            "fenced",
+            False,
+        )
+    assert (host.path / "current" / "index.html").read_text() == "two"
+
+
+def test_host_learns_a_token_on_observation_where_a_lock_was_broken(host: Host) -> None:
+    placement = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
+    host.token = 7
+    assert host.ask_observation(teach=True)["observed"] == []
+    host.token = 6
+    assert host.ask_observation(teach=True)["problem"]["kind"] == "fenced"
+    assert host.ask_observation()["observed"] == []
+    assert host.deploy(placement)["problem"]["kind"] == "fenced"
+    host.token = None
+    assert host.deploy(placement)["result"] == "healthy"
+
+
+def test_broken_fence_is_a_conflict_with_a_remedy(host: Host) -> None:
+    from host_program import fences
+
+    host.token = 1
+    placement = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
+    host.deploy(placement)
+    for content in ("{", "[]", '{"token": "x"}'):
+        (Path(fences.directory_of(IDENTITY)) / "fence.json").write_text(content)
+        problem = host.phase("stage", placement)["problem"]
+        assert (problem["kind"], bool(problem["resolution"])) == ("conflict", True)
+
+
+def test_second_phase_waits_for_the_first_and_gives_up_in_time(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from host_program import fences
+
+    monkeypatch.setattr(fences, "LOCK_SECONDS", 0.2)
+    placement = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
+    with fences.entered(IDENTITY, None):
+        assert host.deploy(placement)["problem"]["kind"] == "busy"
+    assert host.deploy(placement)["result"] == "healthy"

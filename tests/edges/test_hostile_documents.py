@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.compile import compile_plan
 from orchestrator.core.documents import Document, parse_documents
-from orchestrator.core.inventory import Run, render_deployment
+from orchestrator.core.inventory import Run, render_by_hand
 from orchestrator.core.observed import Identity
 from orchestrator.core.settings import Settings
 from orchestrator.core.unsafe_yaml import render_unsafe_yaml
@@ -149,7 +149,7 @@ def test_every_field_refuses_a_hostile_string_or_hands_it_on_literally(tmp_path:
         )
         identity = Identity(repository="r", stack="", environment="dev")
         plan = compile_plan(desired, artifacts, {}, identity=identity, commit="")
-        inventory, _ = render_deployment(plan, desired, artifacts, Run(id="r", time="t", actor="a"))
+        inventory, _ = render_by_hand(plan, desired, artifacts, Run(id="r", time="t", actor="a"))
         for variables in inventory["all"]["hosts"].values():
             name = f"case{len(hosts)}"
             expected[name] = variables["release_placements"]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from controller_program.placements import normalise
 
 from tests.cases.case import Case, all_cases
 from tests.core.builders import make_environment, parse
@@ -41,17 +40,6 @@ def problems(role: str, entry: str, given: Mapping[str, Any]) -> list[str]:
 def of_role(role: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The variables that are the role's."""
     return {name: value for name, value in variables.items() if name.startswith(f"{role}_")}
-
-
-def load_plugin() -> ModuleType:
-    """The action plugin, imported by its path as ansible does."""
-    path = ROLES / "placement" / "action_plugins" / "placement_phase.py"
-    spec = importlib.util.spec_from_file_location("placement_phase", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("entry", specs_of("release"))
@@ -96,7 +84,7 @@ def test_defaults_of_a_placement_are_those_of_the_plugin_and_of_documents() -> N
     check = {name: options["healthcheck"]["options"][name]["default"] for name in (*HEALTH, "origin")}
     artifact = {"location": "https://files.example.net/a.zip", "sha256": "a" * 64}
     given = {"application": "a", "version": "1", "deployment_path": "/a", "artifact": artifact}
-    made = load_plugin().normalise({**given, "healthcheck": {"url": "http://h/"}}, "stage")
+    made = normalise({**given, "healthcheck": {"url": "http://h/"}}, "stage")
     assert made["healthcheck"] == {"url": "http://h/", **check}
     for name in ("group", "keep_releases"):
         assert made[name] == options[name]["default"]

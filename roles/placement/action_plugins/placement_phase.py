@@ -7,23 +7,16 @@ variables nor arguments: the request holds their values, and travels on the prog
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
-import os
 import shlex
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.action import ActionBase
 
-PROGRAM = Path(__file__).resolve().parent.parent / "files" / "host_program"
-SOCKET_VARIABLE = "ORCHESTRATOR_SECRETS_SOCKET"
-MARK = "ORCHESTRATOR-ANSWER "
+PROGRAMS = Path(__file__).resolve().parent.parent / "files"
 BOOTSTRAP = """\
 import sys,json,importlib.util as u
 i=sys.stdin.buffer
@@ -37,8 +30,27 @@ sys.meta_path.insert(0,F())
 from host_program.main import run
 run(json.loads(i.readline()))
 """
-ON_THE_CONTROLLER = ("verdict",)
-TOLERANT = ("activate",)
+
+
+def _load(package: str, *modules: str) -> Any:
+    """A package of the role's `files/`, and those of its modules."""
+    if package not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            package,
+            PROGRAMS / package / "__init__.py",
+            submodule_search_locations=[str(PROGRAMS / package)],
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[package] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[package])
+    for name in modules:
+        importlib.import_module(f"{package}.{name}")
+    return sys.modules[package]
+
+
+_controller = _load("controller_program", "answers", "orchestrator", "placements")
+answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -48,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_async = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The task's result: `placements`, and what the phase adds (`observed`, `probe`, `verdict`)."""
+        """The task's result: `placements`, and what the phase adds (`observed`, `probe`, `plan`, `verdict`)."""
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _, arguments = self.validate_argument_spec(
@@ -59,6 +71,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     "choices": [
                         "observe",
                         "probe",
+                        "plan",
                         "stage",
                         "activate",
                         "verdict",
@@ -69,6 +82,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                         "check",
                     ],
                 },
+                "planner": {"type": "str", "default": "variables", "choices": ["variables", "orchestrator"]},
                 "placements": {"type": "list", "elements": "dict", "default": []},
                 "identity": {"type": "str", "default": "plain-playbook"},
                 "run": {"type": "dict", "default": {}},
@@ -81,25 +95,35 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             }
         )
         phase = arguments["phase"]
-        placements = [normalise(placement, phase) for placement in arguments["placements"]]
+        if phase == "plan":
+            result.update(changed=False, plan=orchestrator.ask({"ask": "plan"}))
+            return result
         if phase == "verdict":
             result["verdict"] = self._judge(arguments, task_vars)
             return result
+        if arguments["planner"] == "orchestrator":
+            self._follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
+        placements = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
         if phase == "settle":
             result.update(self._settle(placements, arguments, task_vars))
             return result
-        if phase in ("stage", "activate"):
-            placements = [one for one in placements if phase == "stage" or one["group"] == arguments["group"]]
+        if phase == "activate":
+            placements = [one for one in placements if one["group"] == arguments["group"]]
         if not placements and phase not in ("observe", "probe"):
             result.update(changed=False, placements=[])
             return result
         if phase == "check" and placements[0]["healthcheck"]["origin"] == "controller":
-            program = load_program()
             request = {"phase": phase, "placements": placements}
-            result.update(finish(phase, program.main.answer(request)))
+            result.update(answers.finish(phase, _load("host_program", "main").main.answer(request)))
             return result
         result.update(self._work(phase, placements, arguments))
         return result
+
+    def _follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:
+        """What the orchestrator's plan has for this host takes the place of the variables."""
+        told = orchestrator.ask({"ask": "observe" if phase == "observe" else "work", "host": host})
+        arguments["placements"] = told.get("placements", [])
+        arguments["run"] = {**arguments["run"], **told.get("run", {})}
 
     def _work(
         self, phase: str, placements: list[dict[str, Any]], arguments: dict[str, Any]
@@ -108,7 +132,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         refusals = [self._prepare_delivery(placement, phase) for placement in placements]
         refused = [refusal for refusal in refusals if refusal is not None]
         if refused:
-            return finish(phase, {"placements": refused})
+            return answers.finish(phase, {"placements": refused})
         answer = self._ask_host(phase, placements, arguments)
         waiting = [
             placement
@@ -129,7 +153,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if phase == "activate":
             for placement, done in zip(placements, answer["placements"], strict=False):
                 done["healthcheck"] = placement["healthcheck"]
-        return finish(phase, answer)
+        return answers.finish(phase, answer)
 
     def _prepare_delivery(self, placement: dict[str, Any], phase: str) -> dict[str, Any] | None:
         """How the host gets the artifact; in check mode the controller looks into its own, and may refuse it."""
@@ -139,7 +163,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self._connection.transport == "local":
             artifact["local"] = True
         elif self._task.check_mode and phase == "stage":
-            program = load_program()
+            program = _load("host_program", "problems", "staging")
             try:
                 artifact["looked_into"] = program.staging.look_into({**artifact, "local": True}, {})
             except program.problems.Problem as error:
@@ -155,15 +179,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _ask_host(
         self, phase: str, placements: list[dict[str, Any]], arguments: dict[str, Any]
     ) -> dict[str, Any]:
-        secrets = {reference: fetch_secret(reference) for reference in sorted(references(placements, phase))}
-        password = reference_of(arguments["become_password"])
+        wanted = sorted(placements_.references(placements, phase))
+        secrets = {reference: orchestrator.fetch_secret(reference) for reference in wanted}
+        password = placements_.reference_of(arguments["become_password"])
         if password and self._connection.become is not None:
-            self._connection.become.set_option("become_pass", fetch_secret(password))
+            self._connection.become.set_option("become_pass", orchestrator.fetch_secret(password))
         request = {
             "phase": phase,
             "check": bool(self._task.check_mode),
             "identity": arguments["identity"],
-            "run": {**default_run(), **arguments["run"]},
+            "run": {**orchestrator.default_run(), **arguments["run"]},
             "verify": arguments["verify"],
             "placements": placements,
             "secrets": secrets,
@@ -172,7 +197,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         command = f"{python} -I -S -X utf8 -c {shlex.quote(BOOTSTRAP)}"
         data = f"{json.dumps(program_sources())}\n{json.dumps(request)}\n".encode()
         done = self._low_level_execute_command(command, in_data=data, sudoable=True)
-        return read_answer(done, python, tuple(secrets.values()))
+        answer: dict[str, Any] = answers.read_answer(done, python, tuple(secrets.values()))
+        return answer
 
     def _task_python(self) -> str:
         configured = self._templar.available_variables.get("ansible_python_interpreter", "python3")
@@ -182,19 +208,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         policy = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
         policy.update(arguments["policy"])
         hosts = {
-            name: self._activated_on(task_vars["hostvars"][name])
+            name: activated_on(task_vars["hostvars"][name])
             for name in task_vars.get("ansible_play_batch", [])
         }
-        verdict: dict[str, Any] = load_program().verdict.judge(hosts, policy, bool(self._task.check_mode))
+        _load("host_program", "health")
+        judge = _load("controller_program", "verdict").verdict.judge
+        verdict: dict[str, Any] = judge(hosts, policy, bool(self._task.check_mode))
         return verdict
-
-    def _activated_on(self, variables: dict[str, Any]) -> list[dict[str, Any]] | None:
-        said = variables.get("__release_activated") or {}
-        return (
-            None
-            if said.get("unreachable") or ("problem" in said and not said["placements"])
-            else said["placements"]
-        )
 
     def _settle(
         self, placements: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
@@ -224,179 +244,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**settled, "msg": message} if message else settled
 
 
-def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
-    """The placement with every default filled in: the form that the host program reads."""
-    one = json.loads(json.dumps(placement))
-    one.setdefault("group", 0)
-    one.setdefault("action", "")
-    one.setdefault("keep_releases", 5)
-    one["healthcheck"] = normalise_health(one.get("healthcheck"))
-    artifact = one.get("artifact")
-    if artifact:
-        location = artifact["location"]
-        artifact.setdefault("delivery", "host" if "://" in location else "controller")
-        artifact.setdefault("size_bytes", None)
-        artifact.setdefault("strip_components", 0)
-        artifact.setdefault("packing", packing_of(location))
-        artifact.setdefault("filename", os.path.basename(location))
-        artifact["sha256"] = str(artifact["sha256"]).lower()
-        artifact["credentials"] = {
-            name: {"secret": reference_of(value)} if isinstance(value, dict) else value
-            for name, value in (artifact.get("credentials") or {}).items()
-            if value
-        }
-    if phase in ("stage", "activate", "settle", "rollback") and artifact:
-        content = digest([artifact[key] for key in ("sha256", "packing", "strip_components", "filename")])
-        if not one.get("release"):
-            one["release"] = f"{one['version']}-{content[:12]}"
-        if not one.get("configuration_digest"):
-            one["configuration_digest"] = digest([one["healthcheck"], one["keep_releases"]])
-    return dict(one)
-
-
-def normalise_health(check: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A health check with its defaults; None stays None."""
-    if not check:
+def activated_on(variables: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """What activation said on a host; None when the host vanished."""
+    said = variables.get("__release_activated") or {}
+    if said.get("unreachable") or ("problem" in said and not said["placements"]):
         return None
-    defaults = {
-        "origin": "host",
-        "retries": 10,
-        "interval_seconds": 2,
-        "timeout_seconds": 5,
-        "deadline_seconds": 60,
-        "status": [],
-        "body": "",
-    }
-    return {**defaults, **{key: value for key, value in check.items() if value is not None}}
-
-
-def packing_of(location: str) -> str:
-    """How a file of that name is installed: unpacked as `zip` or `tar`, or as a `file`."""
-    name = location.lower()
-    if name.endswith(".zip"):
-        return "zip"
-    tars = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst")
-    return "tar" if name.endswith(tars) else "file"
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def reference_of(value: dict[str, Any] | None) -> str:
-    """`env:NAME` or `file:PATH` for a reference; empty for none."""
-    return next((f"{source}:{name}" for source, name in (value or {}).items() if name), "")
-
-
-def references(placements: list[dict[str, Any]], phase: str) -> set[str]:
-    """Every secret that the phase needs on the host."""
-    if phase not in ("stage", "fetch"):
-        return set()
-    return {
-        value["secret"]
-        for placement in placements
-        for value in placement["artifact"]["credentials"].values()
-        if isinstance(value, dict)
-    }
-
-
-def fetch_secret(reference: str) -> str:
-    """The value behind a reference: asked of the orchestrator where it runs us, else read here."""
-    path = os.environ.get(SOCKET_VARIABLE)
-    source, _, name = reference.partition(":")
-    if path:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(path)
-            connection.sendall(json.dumps({"reference": reference}).encode() + b"\n")
-            with connection.makefile("rb") as answer:
-                said = json.loads(answer.readline() or b"{}")
-        if "value" not in said:
-            raise AnsibleActionFail(f"the secret {reference} is not part of this deployment")
-        return str(said["value"])
-    try:
-        value = os.environ[name] if source == "env" else Path(name).read_text(encoding="utf-8").rstrip("\n")
-    except (KeyError, OSError, UnicodeDecodeError) as error:
-        raise AnsibleActionFail(
-            f"the secret {reference} cannot be read ({type(error).__name__}); set it before running the playbook"
-        ) from None
-    return value
-
-
-def default_run() -> dict[str, str]:
-    """What a plain playbook's receipts say about the run: one identity for all tasks of one process."""
-    parent = os.getppid()
-    try:
-        started = Path(f"/proc/{parent}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[19]
-    except OSError:
-        started = ""
-    actor = os.environ.get("USER", "")
-    return {"id": f"playbook-{parent}-{started}", "time": "", "commit": "", "plan_id": "", "actor": actor}
+    placements: list[dict[str, Any]] = said["placements"]
+    return placements
 
 
 def program_sources() -> dict[str, str]:
     """The host program's modules by name."""
     return {
         "host_program" if path.stem == "__init__" else f"host_program.{path.stem}": path.read_text("utf-8")
-        for path in sorted(PROGRAM.glob("*.py"))
-        if path.stem not in ON_THE_CONTROLLER
+        for path in sorted((PROGRAMS / "host_program").glob("*.py"))
     }
-
-
-def load_program() -> Any:
-    """The host program as a package on the controller, for what is asked from here."""
-    if "host_program" not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            "host_program", PROGRAM / "__init__.py", submodule_search_locations=[str(PROGRAM)]
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        package = importlib.util.module_from_spec(spec)
-        sys.modules["host_program"] = package
-        spec.loader.exec_module(package)
-    for name in ("main", "problems", "staging", "verdict"):
-        importlib.import_module(f"host_program.{name}")
-    return sys.modules["host_program"]
-
-
-def read_answer(done: dict[str, Any], python: str, secrets: tuple[str, ...]) -> dict[str, Any]:
-    """The host program's answer, or the problem that its silence means."""
-    for line in done["stdout_lines"]:
-        if line.startswith(MARK):
-            answer: dict[str, Any] = json.loads(line[len(MARK) :])
-            return answer
-    said = to_text(done.get("stderr", "") + " " + done.get("stdout", "")).strip()
-    for secret in secrets:
-        said = said.replace(secret, "***") if secret else said
-    tail = " ".join(said.splitlines()[-3:])[-400:]
-    if done["rc"] == 127 or "not found" in tail or "No such file" in tail:
-        return silent(
-            "python", f"there is no {python} on this host", "install Python 3.9 or later, or set `python`"
-        )
-    if "password" in tail.lower() or "sudo" in tail.lower():
-        return silent("permission", f"sudo refuses: {tail}", "check become, become_user and become_password")
-    return silent("host", f"the host program ended with {done['rc']} and no answer: {tail}", "")
-
-
-def silent(kind: str, message: str, resolution: str) -> dict[str, Any]:
-    """An answer for a host that gave none."""
-    problem = {"kind": kind, "message": message, "resolution": resolution}
-    return {"placements": [], "problem": problem}
-
-
-def finish(phase: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer as a task result; activation never fails by itself, the verdict decides about it."""
-    problems = [one["problem"] for one in answer["placements"] if one.get("problem")]
-    if answer.get("problem"):
-        problems.insert(0, answer["problem"])
-    result = {**answer, "changed": any(one["changed"] for one in answer["placements"])}
-    if problems:
-        result["problem"] = problems[0]
-        said = dict.fromkeys(
-            f"{one['message']} ({one['resolution']})" if one["resolution"] else one["message"]
-            for one in problems
-        )
-        result["msg"] = "; ".join(said)
-        result["failed"] = phase not in TOLERANT
-    return result

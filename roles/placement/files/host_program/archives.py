@@ -10,9 +10,12 @@ import errno
 import hashlib
 import os
 import posixpath
+import re
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 
 from host_program import zstd
 from host_program.problems import Problem
@@ -24,6 +27,8 @@ MAX_LINKS_FOLLOWED = 40
 MAX_RATIO = 200
 RATIO_COUNTS_FROM_BYTES = 100 << 20
 CHUNK_BYTES = 1 << 20
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 class Tree:
@@ -50,7 +55,7 @@ class Tree:
         """
         self._members += 1
         self._bound()
-        if any(ord(char) < 32 or ord(char) == 127 or char == "\\" for char in name):
+        if FORBIDDEN.search(name):
             raise _bad("has a member whose name holds a control character or a backslash: " + _shown(name))
         if name.startswith("/"):
             raise _bad("has a member with an absolute path: " + _shown(name))
@@ -224,18 +229,37 @@ def _unpack_zip_member(archive, file, info, tree):
             raise _bad("has a link of {} bytes: {}".format(info.file_size, _shown(path)))
         tree.add_link(path, archive.read(info).decode("utf-8"))
     elif kind in (0, stat.S_IFREG):
-        tree.add_file(path, mode, info.file_size, _zip_chunks(archive, info) if tree.root else ())
+        tree.add_file(path, mode, info.file_size, _zip_chunks(archive, file, info) if tree.root else ())
     else:
         raise _bad("has a member that is no file, directory or link: " + _shown(path))
 
 
-def _zip_chunks(archive, info):
+def _zip_chunks(archive, file, info):
+    plain = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    if plain and max(info.file_size, info.compress_size) <= CHUNK_BYTES:
+        yield _small_member(file, info)
+        return
     with archive.open(info) as source:
         while True:
             chunk = source.read(CHUNK_BYTES)
             if not chunk:
                 return
             yield chunk
+
+
+def _small_member(file, info):
+    """The whole content at once: `ZipFile.open` costs more than what most members hold."""
+    file.seek(info.header_offset)
+    mark, name_bytes, extra_bytes = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
+    if mark != b"PK\x03\x04":
+        raise zipfile.BadZipFile("no member where {} should be".format(_shown(info.filename)))
+    file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
+    content = file.read(info.compress_size)
+    if info.compress_type == zipfile.ZIP_DEFLATED:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, info.file_size + 1)
+    if zlib.crc32(content) != info.CRC:
+        raise zipfile.BadZipFile("bad CRC-32 for {}".format(_shown(info.filename)))
+    return content
 
 
 def unpack_tar(file, tree):

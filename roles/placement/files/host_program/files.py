@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets as randomness
 
 from host_program import fetch, receipts, staging, trees
 from host_program.paths import refuse_controlled, refuse_unwritable
@@ -34,7 +33,7 @@ def install_file(placement, request):
         return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
     staging.make_directory(parent)
     refuse_controlled(parent)
-    temporary = os.path.join(parent, ".{}.{}".format(os.path.basename(path), randomness.token_hex(8)))
+    temporary = os.path.join(parent, ".{}.{}".format(os.path.basename(path), os.urandom(8).hex()))
     try:
         fetch.fetch(artifact, request["secrets"], temporary)
         os.chmod(temporary, mode)

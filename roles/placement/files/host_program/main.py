@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 from host_program.problems import Problem, from_os_error
 
 MARK = "ORCHESTRATOR-ANSWER "
 OLDEST_PYTHON = (3, 9)
+FENCED = ("stage", "activate", "confirm", "rollback", "absent")
 
 
 def run(request):
@@ -16,15 +18,15 @@ def run(request):
 
     Args:
         request: `phase`, `check`, `identity`, `run` (`id`, `time`, `commit`, `plan_id`, `actor`),
-            `placements`, `secrets` (values by reference).
+            `placements`, `secrets` (values by reference); `run.token` is the run's lock token or None.
     """
     sys.stdout.write("\n" + MARK + json.dumps(answer(request), sort_keys=True) + "\n")
     sys.stdout.flush()
 
 
 def answer(request):
-    """`{"placements": [...]}`, each with `application`, `deployment_path`, `changed`, `message` and what the
-    phase adds; a placement that could not be done carries `problem`. Observation and probing add their own key.
+    """`{"placements": [...]}`, each with `application`, `deployment_path`, `changed`, `message`, `seconds` and what
+    the phase adds; a placement that could not be done carries `problem`. Observation and probing add their own key.
     """
     if sys.version_info < OLDEST_PYTHON:
         found = "{}.{}".format(*sys.version_info[:2])
@@ -40,8 +42,12 @@ def answer(request):
             from host_program.probe import probe
 
             return {"placements": [], "probe": probe(request)}
+    except Problem as problem:
+        return {"placements": [], "problem": problem.as_json()}
     except OSError as error:
         return {"placements": [], "problem": from_os_error(error).as_json()}
+    if phase in FENCED and not request["check"]:
+        return {"placements": _do_alone(_work_of(phase), request)}
     return {"placements": [_do(_work_of(phase), placement, request) for placement in request["placements"]]}
 
 
@@ -76,21 +82,43 @@ def _check(placement, request):
     return result
 
 
-def _do(work, placement, request):
-    named = {
-        "application": placement.get("application", ""),
-        "deployment_path": placement.get("deployment_path", placement.get("path", "")),
-    }
+def _do_alone(work, request):
+    """Every placement, one after the other, while no other phase works for this environment on this host."""
+    from host_program import fences
+
     try:
-        return {"changed": False, "problem": None, **named, **work(placement, request)}
+        with fences.entered(request["identity"], request["run"].get("token")):
+            return [_do(work, placement, request) for placement in request["placements"]]
     except Problem as problem:
         found = problem
     except OSError as error:
         found = from_os_error(error)
+    return [_failed(placement, found) for placement in request["placements"]]
+
+
+def _do(work, placement, request):
+    began = time.monotonic()
+    try:
+        result = {"changed": False, "problem": None, **_name(placement), **work(placement, request)}
+    except Problem as problem:
+        result = _failed(placement, problem)
+    except OSError as error:
+        result = _failed(placement, from_os_error(error))
+    return {**result, "seconds": round(time.monotonic() - began, 3)}
+
+
+def _failed(placement, problem):
     return {
-        **named,
+        **_name(placement),
         "changed": False,
         "result": "failed",
-        "message": found.message,
-        "problem": found.as_json(),
+        "message": problem.message,
+        "problem": problem.as_json(),
+    }
+
+
+def _name(placement):
+    return {
+        "application": placement.get("application", ""),
+        "deployment_path": placement.get("deployment_path", placement.get("path", "")),
     }

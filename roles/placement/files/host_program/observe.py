@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from host_program import receipts, staging, trees
+from host_program import fences, receipts, records, trees
 from host_program.paths import Paths
 from host_program.problems import Problem
 
@@ -10,7 +10,14 @@ NAMED_DIFFERENCES = 5
 
 
 def observe(request):
-    """One object per receipt of the request's identity, see `orchestrator.core.observed`."""
+    """One object per receipt of the request's identity, see `orchestrator.core.observed`.
+
+    With `run.teach` the host learns the run's lock token here already, so that a run whose lock was
+    broken is refused even where this one finds nothing to do.
+    """
+    if request["run"].get("teach"):
+        with fences.entered(request["identity"], request["run"].get("token")):
+            pass
     return [
         _observe(directory, receipt, request.get("verify", False))
         for directory, receipt in receipts.all_receipts()
@@ -37,7 +44,7 @@ def _observe(directory, receipt, verify):
     if name and record is None:
         problems.append("current points to {}, which no receipt knows".format(name))
     if record and verify:
-        problems.extend(_verify(paths.release(name), staging.read_tree(directory, name)))
+        problems.extend(_verify(paths.release(name), records.read_tree(directory, name)))
     previous = receipt["releases"].get(live["previous"]) if live else None
     return {
         "application": receipt["application"],

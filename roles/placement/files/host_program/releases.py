@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets as randomness
 import shutil
 
-from host_program import health, receipts, staging
+from host_program import receipts, records
 from host_program.paths import Paths
 from host_program.problems import Problem
 
@@ -52,22 +51,18 @@ def activate(placement, request):
     """
     if request["check"]:
         return _predict(Placement(placement, request))
-    directory = receipts.placement_directory(
-        request["identity"], placement["application"], placement["deployment_path"]
-    )
-    with receipts.locked(directory):
-        here = Placement(placement, request)
-        old = here.paths.live_directory()
-        if old and here.receipt and old in here.receipt["releases"]:
-            same = here.receipt["releases"][old]["release"] == placement["release"]
-            if same and staging.is_converged(here.receipt, here.paths, old, placement):
-                return {"result": "unchanged", "changed": False, "message": "already live and healthy"}
-        name = staging.staged_directory(here.receipt, here.paths, request)
-        if not name:
-            raise Problem("host", "this run has not staged the release here", "run the deployment again")
-        before = here.version_of(old)
-        changed = _switch(here, name, old)
-        return {"changed": changed, "from_version": before, **_judge(here, name)}
+    here = Placement(placement, request)
+    old = here.paths.live_directory()
+    if old and here.receipt and old in here.receipt["releases"]:
+        same = here.receipt["releases"][old]["release"] == placement["release"]
+        if same and records.is_converged(here.receipt, here.paths, old, placement):
+            return {"result": "unchanged", "changed": False, "message": "already live and healthy"}
+    name = records.staged_directory(here.receipt, here.paths, request)
+    if not name:
+        raise Problem("host", "this run has not staged the release here", "run the deployment again")
+    before = here.version_of(old)
+    changed = _switch(here, name, old)
+    return {"changed": changed, "from_version": before, **_judge(here, name)}
 
 
 def confirm(placement, request):
@@ -78,23 +73,21 @@ def confirm(placement, request):
     """
     if request["check"]:
         return {"result": "healthy", "changed": False, "message": "would be asked by the controller"}
-    with receipts.locked(Placement(placement, request).directory):
-        here = Placement(placement, request)
-        name = _ours(here)
-        if placement["healthy"]:
-            return {"changed": False, **_settle(here, name, placement["message"])}
-        return {"changed": True, **_fail(here, name, placement["message"])}
+    here = Placement(placement, request)
+    name = _ours(here)
+    if placement["healthy"]:
+        return {"changed": False, **_settle(here, name, placement["message"])}
+    return {"changed": True, **_fail(here, name, placement["message"])}
 
 
 def rollback(placement, request):
     """What this run made live is not live any more; what was live before is."""
     if request["check"]:
         return {"result": "switched_back", "changed": False, "message": "would be switched back"}
-    with receipts.locked(Placement(placement, request).directory):
-        here = Placement(placement, request)
-        if not here.live or here.live["run"] != request["run"]["id"] or here.live["proven"]:
-            return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
-        return {"changed": True, **_switch_back(here, _ours(here), "the batch failed")}
+    here = Placement(placement, request)
+    if not here.live or here.live["run"] != request["run"]["id"] or here.live["proven"]:
+        return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
+    return {"changed": True, **_switch_back(here, _ours(here), "the batch failed")}
 
 
 def absent(placement, request):
@@ -104,24 +97,23 @@ def absent(placement, request):
         return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
     if request["check"]:
         return {"result": "absent", "changed": True, "message": "would be removed"}
-    with receipts.locked(here.directory):
-        if here.paths.live_directory():
-            os.unlink(here.paths.current)
-        for name in list(here.receipt["releases"]):
-            _remove_release(here, name)
-        shutil.rmtree(here.paths.staging, ignore_errors=True)
-        for path in (here.paths.releases, here.paths.root):
-            if os.path.isdir(path) and not os.listdir(path):
-                os.rmdir(path)
-        shutil.rmtree(here.directory)
+    if here.paths.live_directory():
+        os.unlink(here.paths.current)
+    for name in list(here.receipt["releases"]):
+        _remove_release(here, name)
+    shutil.rmtree(here.paths.staging, ignore_errors=True)
+    for path in (here.paths.releases, here.paths.root):
+        if os.path.isdir(path) and not os.listdir(path):
+            os.rmdir(path)
+    shutil.rmtree(here.directory)
     return {"result": "absent", "changed": True, "message": "removed"}
 
 
 def _predict(here):
     name = ""
     if here.receipt:
-        name = staging.find_release(here.receipt, here.paths, here.directory, here.wanted)
-    if name and staging.is_converged(here.receipt, here.paths, name, here.wanted):
+        name = records.find_release(here.receipt, here.paths, here.directory, here.wanted)
+    if name and records.is_converged(here.receipt, here.paths, name, here.wanted):
         return {"result": "unchanged", "changed": False, "message": "already live and healthy"}
     old = here.paths.live_directory()
     return {
@@ -165,7 +157,7 @@ def _switch(here, name, old):
 
 def _point(paths, name):
     """`current` points to that release, at once."""
-    temporary = os.path.join(paths.root, ".current-" + randomness.token_hex(8))
+    temporary = os.path.join(paths.root, ".current-" + os.urandom(8).hex())
     os.symlink(os.path.join("releases", name), temporary)
     try:
         os.replace(temporary, paths.current)
@@ -181,8 +173,14 @@ def _judge(here, name):
         return _settle(here, name, "no health check is configured")
     if check["origin"] != "host":
         return {"result": "active", "message": "live; the controller asks for its health"}
-    healthy, message = health.check_health(check)
+    healthy, message = _ask_health(check)
     return _settle(here, name, message) if healthy else _fail(here, name, message)
+
+
+def _ask_health(check):
+    from host_program.health import check_health
+
+    return check_health(check)
 
 
 def _settle(here, name, message):
@@ -226,7 +224,7 @@ def _switch_back(here, name, reason):
     check = here.wanted["healthcheck"]
     healthy, said = True, ""
     if check is not None and check["origin"] == "host":
-        healthy, said = health.check_health(check)
+        healthy, said = _ask_health(check)
     if healthy:
         record["state"] = "healthy"
         here.save()
@@ -273,7 +271,7 @@ def _remove_release(here, name):
     if os.path.isdir(path):
         if not os.path.isdir(here.paths.staging):
             os.mkdir(here.paths.staging, 0o700)
-        trash = os.path.join(here.paths.staging, "removed-" + randomness.token_hex(8))
+        trash = os.path.join(here.paths.staging, "removed-" + os.urandom(8).hex())
         os.rename(path, trash)
         shutil.rmtree(here.paths.staging)
     tree = os.path.join(here.directory, "trees", name + ".json")

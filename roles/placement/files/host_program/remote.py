@@ -40,6 +40,11 @@ class Body:
             ) from None
 
 
+def buffered(file):
+    """The file for readers that take small pieces."""
+    return io.BufferedReader(file, 1 << 16)
+
+
 class RemoteFile(io.RawIOBase):
     """A file behind HTTP ranges: check mode reads an archive's directory without downloading it.
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import glob
-import io
 import os
 import re
-import secrets as randomness
 import shutil
 
-from host_program import archives, fetch, receipts, remote, trees, zstd
+from host_program import archives, fetch, receipts, records, trees
 from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_unwritable
 from host_program.problems import Problem
 
@@ -32,79 +29,30 @@ def stage(placement, request):
     directory = receipts.placement_directory(identity, application, paths.root)
     if request["check"]:
         return _predict(placement, paths, receipts.read_receipt(directory), directory, request)
-    with receipts.locked(directory):
-        receipt = receipts.read_receipt(directory) or receipts.new_receipt(identity, application, paths.root)
-        _forget_unmade(receipt, paths, directory)
-        kept = find_release(receipt, paths, directory, placement)
-        if kept:
-            _remove_leftovers(paths, directory, receipt)
-            if not is_converged(receipt, paths, kept, placement):
-                _remember(receipt, directory, request, kept)
-            return {"changed": False, "message": "release {} is there already".format(kept)}
-        artifact = placement["artifact"]
-        if artifact["delivery"] == "controller" and not artifact.get("local"):
-            return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
-        make_directory(paths.root)
-        # Somebody may have made it since it was looked at, in /tmp for instance.
-        refuse_controlled(paths.root)
+    receipt = receipts.read_receipt(directory) or receipts.new_receipt(identity, application, paths.root)
+    _forget_unmade(receipt, paths, directory)
+    kept = records.find_release(receipt, paths, directory, placement)
+    if kept:
         _remove_leftovers(paths, directory, receipt)
-        os.mkdir(paths.staging, 0o700)
-        name = _free_name(paths, placement["release"])
-        _unpack_beside(placement, request, paths, directory, receipt, name)
-        return {"changed": True, "message": "release {} staged".format(name)}
-
-
-def find_release(receipt, paths, directory, placement):
-    """The directory of a release that is recorded, complete and unchanged; an empty string without one.
-
-    The live one of a converged placement is trusted without being read again: nothing is to be done to it.
-    """
-    for name, record in sorted(receipt["releases"].items()):
-        if (
-            record["release"] != placement["release"]
-            or record["artifact_sha256"] != placement["artifact"]["sha256"]
-        ):
-            continue
-        if not os.path.isdir(paths.release(name)):
-            continue
-        if is_converged(receipt, paths, name, placement):
-            return name
-        if not trees.compare_tree(paths.release(name), read_tree(directory, name)):
-            return name
-    return ""
-
-
-def is_converged(receipt, paths, name, placement):
-    """Whether the placement is what the plan wants it to be, by its own record."""
-    live = receipt["live"]
-    return bool(
-        live
-        and placement.get("action") != "verify"
-        and live["directory"] == name == paths.live_directory()
-        and receipt["releases"][name]["state"] == "healthy"
-        and receipt["releases"][name]["configuration_digest"] == placement["configuration_digest"]
-    )
-
-
-def staged_directory(receipt, paths, request):
-    """The release that this run has staged (or found complete); an empty string without one."""
-    staged = (receipt or {}).get("staged") or {}
-    ours = staged.get("run") == request["run"]["id"] and os.path.isdir(paths.release(staged["directory"]))
-    return staged["directory"] if ours else ""
+        if not records.is_converged(receipt, paths, kept, placement):
+            _remember(receipt, directory, request, kept)
+        return {"changed": False, "message": "release {} is there already".format(kept)}
+    artifact = placement["artifact"]
+    if artifact["delivery"] == "controller" and not artifact.get("local"):
+        return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
+    make_directory(paths.root)
+    # Somebody may have made it since it was looked at, in /tmp for instance.
+    refuse_controlled(paths.root)
+    _remove_leftovers(paths, directory, receipt)
+    os.mkdir(paths.staging, 0o700)
+    name = _free_name(paths, placement["release"])
+    _unpack_beside(placement, request, paths, directory, receipt, name)
+    return {"changed": True, "message": "release {} staged".format(name)}
 
 
 def _remember(receipt, directory, request, name):
     receipt["staged"] = {"run": request["run"]["id"], "directory": name}
     receipts.write_receipt(directory, receipt)
-
-
-def read_tree(directory, name):
-    """What every file of that release has to be; None, which nothing matches, when the record is lost."""
-    return trees.read_entries(_tree_path(directory, name))
-
-
-def _tree_path(directory, name):
-    return os.path.join(directory, "trees", name + ".json")
 
 
 def require_absolute(path):
@@ -148,10 +96,11 @@ def _remove_leftovers(paths, directory, receipt):
         path = os.path.join(paths.root, name)
         if _UNMADE_LINK.fullmatch(name) and os.path.islink(path):
             os.unlink(path)
-    known = {_tree_path(directory, name) for name in receipt["releases"]}
-    for path in glob.glob(os.path.join(glob.escape(directory), "trees", "*")):
-        if path not in known:
-            os.unlink(path)
+    known = {records.tree_path(directory, name) for name in receipt["releases"]}
+    folder = os.path.join(directory, "trees")
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if os.path.join(folder, name) not in known:
+            os.unlink(os.path.join(folder, name))
 
 
 def _forget_unmade(receipt, paths, directory):
@@ -159,14 +108,14 @@ def _forget_unmade(receipt, paths, directory):
     for name, record in list(receipt["releases"].items()):
         if record["state"] == "staged" and not os.path.isdir(paths.release(name)):
             del receipt["releases"][name]
-            tree = _tree_path(directory, name)
+            tree = records.tree_path(directory, name)
             if os.path.exists(tree):
                 os.unlink(tree)
 
 
 def _unpack_beside(placement, request, paths, directory, receipt, name):
     artifact = placement["artifact"]
-    work = os.path.join(paths.staging, randomness.token_hex(8))
+    work = os.path.join(paths.staging, os.urandom(8).hex())
     download, unpacked = work + ".download", work + ".release"
     try:
         refuse_unwritable(paths.staging, (artifact["size_bytes"] or 0) + EXTRA_BYTES, 4)
@@ -180,7 +129,7 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
                 os.chmod(os.path.join(unpacked, path), entry["mode"])
         os.unlink(download)
         make_directory(paths.releases)
-        receipts.write_json(_tree_path(directory, name), tree.entries)
+        receipts.write_json(records.tree_path(directory, name), tree.entries)
         trees.sync_file_system(unpacked)
         # Recorded before it is there: a release without a record would never be pruned.
         _record(receipt, placement, request, name, tree)
@@ -221,11 +170,13 @@ def _fill(tree, artifact, download):
 
 def _predict(placement, paths, receipt, directory, request):
     """What staging would meet, found without writing anything."""
-    kept = find_release(receipt, paths, directory, placement) if receipt else ""
+    kept = records.find_release(receipt, paths, directory, placement) if receipt else ""
     if kept:
         return {"changed": False, "message": "release {} is there already".format(kept)}
     artifact = placement["artifact"]
     if artifact["packing"] == "tar" and artifact["location"].lower().endswith(".zst"):
+        from host_program import zstd
+
         zstd.require()
     size, members, unpacked = artifact["size_bytes"] or 0, 4, 0
     if artifact["delivery"] == "host" or artifact.get("local") or "looked_into" in artifact:
@@ -243,6 +194,8 @@ def look_into(artifact, secrets):
             raise Problem("checksum", "the artifact has other bytes than planned", "plan again")
         _fill(tree, artifact, artifact["location"])
         return tree.size_bytes, len(tree.entries)
+    from host_program import remote
+
     header = fetch.authorization(artifact.get("credentials"), secrets)
     if artifact["packing"] == "tar":
         with remote.Body(artifact["location"], header) as body:
@@ -254,7 +207,7 @@ def look_into(artifact, secrets):
             if problem.kind != "unsupported":
                 raise
             return 0, 1
-        archives.unpack_zip(io.BufferedReader(file, 1 << 16), tree)
+        archives.unpack_zip(remote.buffered(file), tree)
     else:
         fetch.open_patiently(artifact["location"], header).close()
         return artifact["size_bytes"] or 0, 1

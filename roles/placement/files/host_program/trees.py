@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
@@ -92,6 +91,8 @@ def file_sha256(path):
 
 def sync_file_system(path):
     """Everything written to that path's file system survives a power cut; one call for a whole tree."""
+    import ctypes
+
     descriptor = os.open(path, os.O_RDONLY)
     try:
         try:

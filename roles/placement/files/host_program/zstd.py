@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
-import threading
 
 from host_program.problems import Problem
 
@@ -73,6 +71,9 @@ class _Process:
     """The program, fed by a thread of its own: the source may be a connection, or a file read already."""
 
     def __init__(self, source):
+        import subprocess
+        import threading
+
         self._process = subprocess.Popen(
             ["zstd", "-dc", "--memory=512MB"],
             stdin=subprocess.PIPE,

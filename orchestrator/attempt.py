@@ -1,0 +1,270 @@
+"""One attempt to deploy: choose, lock, look whether it is still the tip, deploy, record, unlock.
+
+What is known of it grows while it runs, so that whoever asked can report it however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from orchestrator import workflow
+from orchestrator.core.ci import CiRun
+from orchestrator.core.inventory import Run
+from orchestrator.core.lock_state import LockState
+from orchestrator.core.model import Desired
+from orchestrator.core.observed import ObservedHost
+from orchestrator.core.outcome import HostReport, Outcome
+from orchestrator.core.plan import Plan
+from orchestrator.core.record import Record
+from orchestrator.deployment import Deployment
+from orchestrator.edges.failures import error_for_hosts
+from orchestrator.edges.git import DeploymentRepository
+from orchestrator.edges.git_ledger import Recorded
+from orchestrator.edges.held_lock import HeldLock
+from orchestrator.edges.state import State, open_state, this_process
+from orchestrator.errors import GitError, OrchestratorError
+from orchestrator.intent import Intent, Target
+from orchestrator.recording import abandoned_record, closed_record, failed_record, opened_record
+from orchestrator.tip import Choice, choose, moved_on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What was asked for.
+
+    Attributes:
+        lock_timeout_seconds: how long to wait for the environment's lock.
+        no_lock_reason: deploy without it, for that reason; empty: never.
+        allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
+    """
+
+    target: Target
+    ci: CiRun = field(default_factory=lambda: CiRun(name="plain"))
+    applications: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    check: bool = False
+    diff: bool = False
+    verify: bool = False
+    forks: int | None = None
+    lock_timeout_seconds: float = 900.0
+    no_lock_reason: str = ""
+    allow_older_reason: str = ""
+
+
+class Listener(Protocol):
+    """Who is told what happens."""
+
+    def note(self, text: str) -> None:
+        """Something that a reader should know."""
+
+    def waiting(self, state: LockState) -> None:
+        """The environment is another's; called once for each holder."""
+
+    def planned(self, intent: Intent, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
+        """The plan, before any host is touched; raises to stop the attempt."""
+
+    def reported(self, report: HostReport) -> None:
+        """A host has said something."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """Made with the first three; the others are there once they are known.
+
+    Attributes:
+        nothing: why there is nothing to do (no environment's branch, superseded), one sentence.
+        output: what ansible printed.
+        recorded: where the record is.
+        error: what it ended with, besides what its outcome amounts to.
+    """
+
+    order: Order
+    listener: Listener
+    cancelled: Callable[[], bool] = lambda: False
+    nothing: str = ""
+    choice: Choice | None = None
+    intent: Intent | None = None
+    run: Run | None = None
+    plan: Plan | None = None
+    outcome: Outcome | None = None
+    output: str = ""
+    record: Record | None = None
+    recorded: Recorded | None = None
+    error: OrchestratorError | None = None
+    _started: float = field(default_factory=time.monotonic)
+    _phases: dict[str, float] = field(default_factory=dict)
+
+    def execute(self) -> None:
+        """The attempt has ended, and is recorded unless it was a dry run.
+
+        Raises:
+            OrchestratorError: it could not be done; hosts are as `outcome` says, or untouched without one.
+            KeyboardInterrupt: it was cancelled before it did anything.
+        """
+        order = self.order
+        repository = DeploymentRepository(order.target.directory)
+        choice = self.choice = choose(
+            repository, order.target, order.ci, may_be_offline=bool(order.no_lock_reason or order.check)
+        )
+        for note in choice.notes:
+            self.listener.note(note)
+        self.nothing = choice.nothing
+        if choice.nothing:
+            return
+        superseded = "" if order.allow_older_reason else choice.superseded
+        revision = choice.tip if superseded and choice.tip else choice.revision
+        intent = self.intent = workflow.read_intent_at(repository, revision, choice.environment)
+        selected = workflow.select(intent, order.applications, order.limits)
+        run = self.run = workflow.new_run(intent, actor=order.ci.actor)
+        if order.check:
+            self.nothing = superseded
+            if not superseded:
+                self._deploy(intent, selected, run, self._planned)
+            return
+        with open_state(repository, intent.settings, actor=run.actor) as state:
+            if superseded:
+                self._give_way(state, intent, superseded)
+                return
+            with self._locked(state, intent, run) as lock:
+                superseded = self._look_again(repository, choice)
+                if superseded:
+                    self._give_way(state, intent, superseded, lock)
+                else:
+                    self._deploy_and_record(state, intent, selected, lock)
+
+    @contextlib.contextmanager
+    def _locked(self, state: State, intent: Intent, run: Run) -> Iterator[HeldLock | None]:
+        if self.order.no_lock_reason:
+            self.listener.note(f"without a lock: {self.order.no_lock_reason}")
+            yield None
+            return
+        ci = self.order.ci
+        holder = this_process(intent.repository, actor=run.actor, run=run.id, ci_name=ci.name, ci_url=ci.url)
+        lock = state.lock(intent.desired.environment, holder)
+        began = time.monotonic()
+        with lock.acquire(
+            timeout_seconds=self.order.lock_timeout_seconds,
+            on_wait=self.listener.waiting,
+            on_dead=lambda state, why: self.listener.note(why),
+            cancelled=self.cancelled,
+        ) as held:
+            self._phases["lock"] = time.monotonic() - began
+            yield held
+
+    def _look_again(self, repository: DeploymentRepository, choice: Choice) -> str:
+        """Inside the lock the commit has to be the branch's tip, still."""
+        if self.order.allow_older_reason or choice.tip is None:
+            return ""
+        try:
+            return moved_on(repository, choice)
+        except GitError:
+            if not self.order.no_lock_reason:
+                raise
+            return ""
+
+    def _give_way(self, state: State, intent: Intent, why: str, lock: HeldLock | None = None) -> None:
+        assert self.run is not None
+        self.nothing = why
+        base = opened_record(intent, self.run, self.order, lock)
+        self._close(state, replace(base, verdict="superseded", reasons=(*base.reasons, why)), lock)
+
+    def _deploy_and_record(
+        self, state: State, intent: Intent, selected: Desired, lock: HeldLock | None
+    ) -> None:
+        assert self.run is not None
+        token = lock.token if lock is not None else None
+        self.run = run = replace(self.run, token=token, teach=lock is not None and lock.fence)
+        opened = opened_record(intent, run, self.order, lock)
+
+        def open_record(plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
+            nonlocal opened
+            opened = opened_record(intent, run, self.order, lock, plan)
+            self._planned(plan, observed)
+            if plan.changes:
+                self._open(state, opened)
+
+        try:
+            self._deploy(intent, selected, run, open_record, lock)
+        except OrchestratorError as error:
+            self.error = error
+            self._close(state, failed_record(opened, self.plan, error), lock)
+            raise
+        except KeyboardInterrupt:
+            lost = lock is not None and lock.lost.is_set()
+            self._close(state, replace(opened, verdict="cancelled"), lock)
+            if lost:
+                raise lock.error() from None  # type: ignore[union-attr]
+            raise
+        except BaseException:
+            with contextlib.suppress(OrchestratorError):
+                self._close(state, abandoned_record(opened), lock)
+            raise
+        assert self.plan is not None
+        assert self.outcome is not None
+        record = closed_record(opened, self.plan, self.outcome)
+        self._close(state, record, lock, fenced=self._everybody_knows(intent, self.plan, lock))
+
+    def _everybody_knows(self, intent: Intent, plan: Plan, lock: HeldLock | None) -> bool:
+        """Whether every host of the environment was shown the lock's token by this run."""
+        everybody = {host.name for host in workflow.hosts_of(intent.desired)}
+        asked = {step.host for step in plan.steps} - set(plan.unknown_hosts)
+        silent = any(host.maintenance for host in intent.desired.hosts)
+        return lock is not None and lock.fence and everybody <= asked and not silent
+
+    def _open(self, state: State, record: Record) -> None:
+        self.record = record
+        recorded = state.ledger.open(record)
+        for one in recorded.interrupted:
+            self.listener.note(f"the attempt {one.id} of {one.actor} was interrupted; the ledger says so now")
+        if recorded.problem is not None and not self.order.no_lock_reason:
+            raise recorded.problem
+
+    def _close(self, state: State, record: Record, lock: HeldLock | None, *, fenced: bool = False) -> None:
+        self.record = replace(
+            record,
+            ended=workflow.now(),
+            duration_seconds=round(time.monotonic() - self._started, 3),
+            phases={name: round(seconds, 3) for name, seconds in self._phases.items()},
+        )
+        self.recorded = state.ledger.close(self.record, lock, fenced=fenced)
+        if lock is not None and not self.recorded.lock_released:
+            lock.release(fenced=fenced)
+
+    def _deploy(
+        self,
+        intent: Intent,
+        selected: Desired,
+        run: Run,
+        on_plan: Callable[[Plan, Mapping[str, ObservedHost]], None],
+        lock: HeldLock | None = None,
+    ) -> None:
+        deployment = Deployment(
+            intent=intent,
+            selected=selected,
+            run=run,
+            check=self.order.check,
+            diff=self.order.diff,
+            verify=self.order.verify,
+            forks=self.order.forks,
+            on_plan=on_plan,
+            on_report=self.listener.reported,
+            cancelled=lambda: self.cancelled() or (lock is not None and lock.lost.is_set()),
+        )
+        try:
+            with workflow.open_workspace(intent) as workspace:
+                done = deployment.execute(workspace)
+        finally:
+            self._phases.update(deployment.phases)
+        self.outcome, self.output = done.outcome, done.output
+
+    def _planned(self, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
+        assert self.intent is not None
+        self.plan = plan
+        self.listener.planned(self.intent, plan, observed)
+        if len(plan.unknown_hosts) > plan.strategy.max_unreachable:
+            self.outcome = workflow.nothing_done(plan)
+            raise error_for_hosts(observed[name] for name in plan.unknown_hosts)

@@ -1,0 +1,161 @@
+"""The process of ansible-runner: its environment, its events, and what of them is a report.
+
+Follows what is known of ansible-runner 2.4: its copy of our environment is replaced because it writes that to disk,
+events are only enqueued, and a cancel callback is always passed.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.core.outcome import HostReport
+from orchestrator.errors import AnsibleError
+
+KEPT_VARIABLES = (
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "SSH_AUTH_SOCK",
+    "XDG_STATE_HOME",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "ORCHESTRATOR_STATE_DIRECTORY",
+)
+RUNNER_VARIABLES = (
+    "ANSIBLE_STDOUT_CALLBACK",
+    "ANSIBLE_CALLBACK_PLUGINS",
+    "AWX_ISOLATED_DATA_DIR",
+    "RUNNER_OMIT_EVENTS",
+    "RUNNER_ONLY_FAILED_EVENTS",
+)
+PHASES = {
+    "Observe |": "observe",
+    "Probe |": "probe",
+    "Stage |": "stage",
+    "Activate | Switch": "activate",
+    "Activate | Confirm": "settle",
+}
+STATISTICS = "playbook_on_stats"
+CLOSING_SECONDS = 10
+_STATUS: Mapping[str, Literal["started", "ok", "failed", "unreachable"]] = {
+    "runner_on_start": "started",
+    "runner_on_ok": "ok",
+    "runner_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+}
+
+
+class EventStream:
+    """ansible-runner in a thread of its own; iterating gives its events until it has ended."""
+
+    def __init__(
+        self, directory: Path, playbook: Path, environment: Mapping[str, str], cancelled: Callable[[], bool]
+    ) -> None:
+        self._directory, self._playbook = directory, playbook
+        self._environment, self._cancelled = environment, cancelled
+        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="ansible-runner", daemon=True)
+        self._complete = self._abandoned = False
+        self.status = ""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Events up to the closing statistics; the process may still be ending then, see `close`."""
+        self._thread.start()
+        while (event := self._events.get()) is not None:
+            yield event
+            if event.get("event") == STATISTICS:
+                self._complete = True
+                return
+        if self._error is not None:
+            raise AnsibleError(
+                f"ansible-runner failed: {self._error}", resolution="see `orchestrator doctor`"
+            ) from self._error
+
+    def close(self) -> None:
+        """The process has ended: by itself after its statistics, else because it is cancelled now."""
+        self._abandoned = not self._complete
+        if self._thread.is_alive():
+            self._thread.join(CLOSING_SECONDS)
+
+    def _work(self) -> None:
+        from ansible_runner.interface import init_runner
+
+        try:
+            runner = init_runner(
+                private_data_dir=str(self._directory),
+                playbook=str(self._playbook),
+                fact_cache_type="memory",
+                quiet=True,
+                event_handler=self._enqueue,
+                cancel_callback=lambda: self._abandoned or self._cancelled(),
+            )
+            # It has copied our whole environment, which it would also write to disk.
+            own = {name: runner.config.env[name] for name in RUNNER_VARIABLES if name in runner.config.env}
+            own["ANSIBLE_CALLBACK_PLUGINS"] = own["ANSIBLE_CALLBACK_PLUGINS"].rpartition(os.pathsep)[2]
+            runner.config.env = {**self._environment, **own}
+            runner.run()
+            self.status = runner.status
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._events.put(None)
+
+    def _enqueue(self, event: dict[str, Any]) -> bool:
+        self._events.put(event)
+        return False
+
+
+def read_event(event: Mapping[str, Any]) -> HostReport | None:
+    """The report that an event of ansible-runner is, or None for the others."""
+    status, data = _STATUS.get(str(event.get("event"))), event.get("event_data") or {}
+    task = str(data.get("task", ""))
+    phase = next((phase for start, phase in PHASES.items() if task.startswith(start)), None)
+    if status is None or phase is None:
+        return None
+    result = data.get("res")
+    return HostReport(
+        host=str(data.get("host", "")),
+        phase=phase,
+        status=status,
+        result=result if isinstance(result, dict) else {},
+    )
+
+
+def ansible_environment(directory: Path, content: Path) -> dict[str, str]:
+    """The whole environment of the ansible process; nothing else of ours reaches it."""
+    ssh = f"-F {directory}/ssh_config -C -o ControlMaster=auto -o ControlPersist=30s"
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return {
+        **kept,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "LANG": kept.get("LANG", "C.UTF-8"),
+        "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
+        "ANSIBLE_HOME": str(directory / "ansible"),
+        "ANSIBLE_ROLES_PATH": str(content / "roles"),
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_SSH_ARGS": ssh,
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(directory / "cp"),
+        "ANSIBLE_SSH_RETRIES": "1",
+        "ANSIBLE_TIMEOUT": "15",
+        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+        "ANSIBLE_INVENTORY_ENABLED": "yaml",
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "False",
+        "ANSIBLE_REMOTE_TEMP": "~/.ansible/tmp",
+    }

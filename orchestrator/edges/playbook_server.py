@@ -1,0 +1,109 @@
+"""What the running playbook may ask its orchestrator, over a private socket: secrets, and the plan.
+
+ansible-runner writes variables, arguments and environment of its process to disk, so secrets are none of
+these: an action asks for a reference here when it needs the value. Only references that belong to the run
+are answered. The plan travels the same way: no string of a document becomes an Ansible variable on it.
+"""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from orchestrator.core.model import Reference
+from orchestrator.edges.credentials import SecretSource
+
+QUESTION_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """What the playbook is to do, once the plan is made. Without hosts it does nothing and ends.
+
+    Attributes:
+        run: what receipts say about the run, see `release_run` of the role `release`.
+        placements: host → elements of `release_placements`.
+        groups: the groups that are activated, in order.
+    """
+
+    run: Mapping[str, Any] = field(default_factory=dict)
+    placements: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    groups: tuple[int, ...] = ()
+
+
+class PlaybookServer:
+    """Answers at a Unix socket while the context is open.
+
+    Args:
+        references: the secrets that may be asked for.
+        observation: what the observing action is told about the run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        secrets: SecretSource,
+        references: Iterable[Reference],
+        observation: Mapping[str, Any],
+    ) -> None:
+        self.path = path
+        self._values = {str(reference): secrets.value(reference) for reference in references}
+        self._observation = observation
+        self._decided, self._rollout = threading.Event(), Rollout()
+        answer = self._answer
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                try:
+                    question = json.loads(self.rfile.readline(QUESTION_BYTES))
+                except ValueError:
+                    return
+                if isinstance(question, dict):
+                    self.wfile.write(json.dumps(answer(question)).encode() + b"\n")
+
+        self._server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
+        self._server.daemon_threads = True
+        path.chmod(0o600)
+
+    def decide(self, rollout: Rollout) -> None:
+        """Whoever waits for the plan gets it."""
+        self._rollout = rollout
+        self._decided.set()
+
+    def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        match question.get("ask"):
+            case "secret":
+                value = self._values.get(str(question.get("reference")))
+                return {"error": "not allowed"} if value is None else {"value": value}
+            case "observe":
+                return {"run": dict(self._observation)}
+            case "plan":
+                self._decided.wait()
+                return {
+                    "hosts": sorted(self._rollout.placements),
+                    "groups": list(self._rollout.groups) or [0],
+                }
+            case "work":
+                self._decided.wait()
+                placements = self._rollout.placements.get(str(question.get("host")), [])
+                return {"run": dict(self._rollout.run), "placements": placements}
+            case _:
+                return {"error": "no such question"}
+
+    def __enter__(self) -> PlaybookServer:
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._decided.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,110 @@
+"""Which commit is deployed: the branch's tip, and no other unless somebody says why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from orchestrator.core.ci import CiRun
+from orchestrator.core.settings import branch_for_environment
+from orchestrator.edges.git import DeploymentRepository, Revision
+from orchestrator.errors import GitError, RevisionError
+from orchestrator.intent import Target, choose_revision, no_environment, read_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a deployment is about.
+
+    Attributes:
+        revision: what is asked for: the tip, the CI's commit, or a commit by name.
+        environment: empty: the one that the revision's branch is aligned with.
+        tip: of the environment's branch; None where there is no such branch, or the work tree is read.
+        nothing: why there is nothing to deploy, one sentence; empty when there is.
+        superseded: why `revision` has to give way to `tip`, one sentence; empty when it has not.
+        notes: what a reader should know.
+    """
+
+    revision: Revision
+    environment: str = ""
+    tip: Revision | None = None
+    nothing: str = ""
+    superseded: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_be_offline: bool) -> Choice:
+    """What `target` means, in that CI job.
+
+    Args:
+        may_be_offline: what is known here counts where the remote cannot be reached.
+
+    Raises:
+        GitError, RevisionError, UsageError.
+    """
+    if not (target.branch or target.environment or target.ref or target.worktree) and ci.branch:
+        target = replace(target, branch=ci.branch)
+    notes: list[str] = []
+    try:
+        revision, environment = choose_revision(repository, target)
+    except GitError as error:
+        if not may_be_offline:
+            raise
+        notes.append(f"{error.brief}; reading what is here")
+        target = replace(target, offline=True)
+        revision, environment = choose_revision(repository, target)
+    if revision.branch and not environment and not target.worktree:
+        nothing = no_environment(repository, revision, revision.branch)
+        if nothing:
+            return Choice(revision=revision, nothing=nothing, notes=tuple(notes))
+    if target.worktree:
+        return Choice(revision=revision, environment=environment, notes=tuple(notes))
+    settings = read_settings(repository, revision)
+    branch = branch_for_environment(settings, environment) if environment else revision.branch
+    choice = Choice(revision=revision, environment=environment, tip=revision)
+    if target.ref:
+        choice = replace(choice, tip=_tip_of(repository, branch, target, notes))
+    elif ci.commit and ci.branch == branch and not ci.is_pull_request:
+        choice = replace(choice, revision=Revision(commit=ci.commit, branch=branch))
+    if not target.ref and revision.note:
+        notes.append(revision.note)
+    superseded = "" if choice.tip is None else _judge(repository, choice.revision, choice.tip)
+    return replace(choice, superseded=superseded, notes=tuple(notes))
+
+
+def moved_on(repository: DeploymentRepository, choice: Choice) -> str:
+    """Why the revision has to give way to what the branch's tip is now; empty when it is still that.
+
+    Raises:
+        GitError: the remote cannot be reached.
+        RevisionError: the branch is gone.
+    """
+    if choice.tip is None:
+        return ""
+    return _judge(repository, choice.revision, repository.resolve_branch(choice.tip.branch, offline=False))
+
+
+def _tip_of(
+    repository: DeploymentRepository, branch: str, target: Target, notes: list[str]
+) -> Revision | None:
+    if not branch:
+        return None
+    try:
+        return repository.resolve_branch(branch, offline=target.offline)
+    except RevisionError:
+        notes.append(f"there is no branch {branch!r}; deploying {target.ref} as asked")
+        return None
+
+
+def _judge(repository: DeploymentRepository, revision: Revision, tip: Revision) -> str:
+    if revision.commit == tip.commit:
+        return ""
+    mine, theirs = revision.commit[:10], tip.commit[:10]
+    if repository.is_ancestor(tip.commit, revision.commit):
+        raise RevisionError(
+            f"{mine} is ahead of {tip.branch}, which is at {theirs} where deployments come from",
+            resolution=f"push it to {tip.branch} first, or deploy it with --allow-older REASON",
+        )
+    return (
+        f"superseded: {tip.branch} is at {theirs} by now and this run is for {mine}; nothing to deploy "
+        "(--allow-older REASON deploys it all the same)"
+    )

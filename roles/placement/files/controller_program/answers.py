@@ -1,0 +1,59 @@
+"""The host program's answer as a task result."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible.module_utils.common.text.converters import to_text
+
+MARK = "ORCHESTRATOR-ANSWER "
+TOLERANT = ("activate",)
+
+
+def read_answer(done: dict[str, Any], python: str, secrets: tuple[str, ...]) -> dict[str, Any]:
+    """The host program's answer, or the problem that its silence means.
+
+    Args:
+        done: `rc`, `stdout`, `stdout_lines`, `stderr` of the program.
+        python: the interpreter that was asked for.
+        secrets: values that must not be repeated.
+    """
+    for line in done["stdout_lines"]:
+        if line.startswith(MARK):
+            answer: dict[str, Any] = json.loads(line[len(MARK) :])
+            return answer
+    said = to_text(done.get("stderr", "") + " " + done.get("stdout", "")).strip()
+    for secret in secrets:
+        said = said.replace(secret, "***") if secret else said
+    tail = " ".join(said.splitlines()[-3:])[-400:]
+    if done["rc"] == 127 or "not found" in tail or "No such file" in tail:
+        return silent(
+            "python", f"there is no {python} on this host", "install Python 3.9 or later, or set `python`"
+        )
+    if "password" in tail.lower() or "sudo" in tail.lower():
+        return silent("permission", f"sudo refuses: {tail}", "check become, become_user and become_password")
+    return silent("host", f"the host program ended with {done['rc']} and no answer: {tail}", "")
+
+
+def silent(kind: str, message: str, resolution: str) -> dict[str, Any]:
+    """An answer for a host that gave none."""
+    problem = {"kind": kind, "message": message, "resolution": resolution}
+    return {"placements": [], "problem": problem}
+
+
+def finish(phase: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer as a task result; activation never fails by itself, the verdict decides about it."""
+    problems = [one["problem"] for one in answer["placements"] if one.get("problem")]
+    if answer.get("problem"):
+        problems.insert(0, answer["problem"])
+    result = {**answer, "changed": any(one["changed"] for one in answer["placements"])}
+    if problems:
+        result["problem"] = problems[0]
+        said = dict.fromkeys(
+            f"{one['message']} ({one['resolution']})" if one["resolution"] else one["message"]
+            for one in problems
+        )
+        result["msg"] = "; ".join(said)
+        result["failed"] = phase not in TOLERANT
+    return result

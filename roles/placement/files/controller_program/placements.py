@@ -1,0 +1,91 @@
+"""Placements as roles hand them in, with every default filled in: the form that the host program reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any
+
+HEALTH_DEFAULTS = {
+    "origin": "host",
+    "retries": 10,
+    "interval_seconds": 2,
+    "timeout_seconds": 5,
+    "deadline_seconds": 60,
+    "status": [],
+    "body": "",
+}
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst")
+
+
+def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
+    """The placement, complete; the one that is given stays as it is."""
+    one: dict[str, Any] = json.loads(json.dumps(placement))
+    one.setdefault("group", 0)
+    one.setdefault("action", "")
+    one.setdefault("keep_releases", 5)
+    one["healthcheck"] = normalise_health(one.get("healthcheck"))
+    artifact = one.get("artifact")
+    if artifact:
+        _normalise_artifact(artifact)
+    if phase in ("stage", "activate", "settle", "rollback") and artifact:
+        content = digest([artifact[key] for key in ("sha256", "packing", "strip_components", "filename")])
+        if not one.get("release"):
+            one["release"] = f"{one['version']}-{content[:12]}"
+        if not one.get("configuration_digest"):
+            one["configuration_digest"] = digest([one["healthcheck"], one["keep_releases"]])
+    return one
+
+
+def normalise_health(check: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A health check with its defaults; None stays None."""
+    if not check:
+        return None
+    return {**HEALTH_DEFAULTS, **{key: value for key, value in check.items() if value is not None}}
+
+
+def packing_of(location: str) -> str:
+    """How a file of that name is installed: unpacked as `zip` or `tar`, or as a `file`."""
+    name = location.lower()
+    if name.endswith(".zip"):
+        return "zip"
+    return "tar" if name.endswith(TARS) else "file"
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reference_of(value: dict[str, Any] | None) -> str:
+    """`env:NAME` or `file:PATH` for a reference; empty for none."""
+    return next((f"{source}:{name}" for source, name in (value or {}).items() if name), "")
+
+
+def references(placements: list[dict[str, Any]], phase: str) -> set[str]:
+    """Every secret that the phase needs on the host."""
+    if phase not in ("stage", "fetch"):
+        return set()
+    return {
+        value["secret"]
+        for placement in placements
+        for value in placement["artifact"]["credentials"].values()
+        if isinstance(value, dict)
+    }
+
+
+def _normalise_artifact(artifact: dict[str, Any]) -> None:
+    location = artifact["location"]
+    artifact.setdefault("delivery", "host" if "://" in location else "controller")
+    artifact.setdefault("size_bytes", None)
+    artifact.setdefault("strip_components", 0)
+    artifact.setdefault("packing", packing_of(location))
+    artifact.setdefault("filename", os.path.basename(location))
+    artifact["sha256"] = str(artifact["sha256"]).lower()
+    artifact["credentials"] = {
+        name: {"secret": reference_of(value)} if isinstance(value, dict) else value
+        for name, value in (artifact.get("credentials") or {}).items()
+        if value
+    }
