@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_program import paths, receipts, staging, trees
+from host_program import fetch, paths, receipts, staging, trees
 from host_program.main import answer
 
 from tests.edges.host import IDENTITY, Host, make_tar, make_zip, member
@@ -150,6 +150,43 @@ def test_mode_that_is_none_is_refused(host: Host, tmp_path: Path, mode: str) -> 
     found = host.phase("fetch", placement)
     assert found["problem"]["kind"] == "unsupported"
     assert not (tmp_path / "tool").exists()
+
+
+def test_full_disk_is_named_with_its_place(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = host.publish("tool", b"#!")
+
+    def full(sink: object, chunk: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fetch, "_write_all", full)
+    fetched = host.phase("fetch", {"path": str(tmp_path / "tool"), "mode": "0755", "artifact": artifact})
+    staged = host.phase("stage", host.placement("1", artifact))
+    for found, place in ((fetched, tmp_path), (staged, host.path)):
+        assert found["problem"]["kind"] == "disk_full"
+        assert found["problem"]["message"] == f"no space or inodes left at {place}"
+    assert sorted(path.name for path in host.path.iterdir()) == []
+    assert not list(tmp_path.glob(".tool*"))
+
+
+def test_leftover_that_cannot_be_removed_is_in_nobodys_way(
+    host: Host, deployed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = host.path / paths.STAGING / "removed-0" / ".nfs0001"
+    busy.parent.mkdir(parents=True)
+    busy.write_text("in use")
+    unlink = os.unlink
+
+    def refuse(path: str, **options: Any) -> None:
+        if Path(path).name == busy.name:
+            raise OSError(16, "Device or resource busy", path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    placement = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})))
+    assert host.deploy(placement)["result"] == "healthy"
+    assert busy.exists()
 
 
 def test_answer_of_every_phase_can_be_sent(host: Host, deployed: dict[str, Any]) -> None:

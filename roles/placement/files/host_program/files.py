@@ -39,6 +39,9 @@ def install_file(placement, request):
         os.chmod(temporary, mode)
         trees.sync_file_system(temporary)
         os.rename(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or parent
+        raise
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)

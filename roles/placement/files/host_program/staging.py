@@ -44,7 +44,8 @@ def stage(placement, request):
     # Somebody may have made it since it was looked at, in /tmp for instance.
     refuse_controlled(paths.root)
     _remove_leftovers(paths, directory, receipt)
-    os.mkdir(paths.staging, 0o700)
+    if not os.path.isdir(paths.staging):
+        os.mkdir(paths.staging, 0o700)
     name = _free_name(paths, placement["release"])
     _unpack_beside(placement, request, paths, directory, receipt, name)
     return {"changed": True, "message": "release {} staged".format(name)}
@@ -83,6 +84,8 @@ def _free_name(paths, release):
 def _remove_leftovers(paths, directory, receipt):
     """Nothing is left of a run that died: its staging directory, a link or a record that it did not finish.
 
+    What cannot be removed (a file that is in use on NFS) is in nobody's way.
+
     Raises:
         Problem: something else has the staging directory's name; it is left alone.
     """
@@ -90,8 +93,7 @@ def _remove_leftovers(paths, directory, receipt):
         raise Problem(
             "conflict", "{} is no directory of ours".format(paths.staging), "remove it, then deploy again"
         )
-    if os.path.isdir(paths.staging):
-        shutil.rmtree(paths.staging)
+    shutil.rmtree(paths.staging, ignore_errors=True)
     for name in os.listdir(paths.root) if os.path.isdir(paths.root) else ():
         path = os.path.join(paths.root, name)
         if _UNMADE_LINK.fullmatch(name) and os.path.islink(path):
@@ -136,6 +138,10 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
         _remember(receipt, directory, request, name)
         os.rename(unpacked, paths.release(name))
         receipts.sync_directory(paths.releases)
+    except OSError as error:
+        # A write that fails does not say where.
+        error.filename = error.filename or paths.root
+        raise
     finally:
         shutil.rmtree(paths.staging, ignore_errors=True)
 
