@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.edges.programs import require
+
 Reply = tuple[int, dict[str, str], bytes]
 
 
@@ -91,6 +93,7 @@ def serving(
 
 def make_certificate(directory: Path, *, days: int = 2) -> Path:
     """A self-signed certificate for 127.0.0.1, its key beside it."""
+    require("openssl")
     path = directory / "certificate.pem"
     subprocess.run(
         [

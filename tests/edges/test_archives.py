@@ -19,6 +19,7 @@ from host_program import archives
 from host_program.problems import Problem
 
 from tests.edges.host import Host, make_tar, make_zip, member
+from tests.edges.programs import require
 from tests.edges.servers import serving
 
 MODES = {"tar.gz": "w:gz", "tgz": "w:gz", "tar.xz": "w:xz", "tar.bz2": "w:bz2", "tar": "w", "tar.zst": "w"}
@@ -55,6 +56,7 @@ HOSTILE = {
 
 def zstd(content: bytes) -> bytes:
     """The bytes, compressed as `zstd` does."""
+    require("zstd")
     return subprocess.run(["zstd", "-q", "-c"], input=content, capture_output=True, check=True).stdout
 
 
