@@ -28,6 +28,9 @@ molecule: $(VENV)/.tested
 bench: $(VENV)/.benched ## against playbooks, pyinfra and a shell loop, on fleet hosts, in one run
 	$(BIN)/python -m tests.bench $(BENCH)
 
+cases: $(VENV)/.tested ## write the golden cases anew; review the diff
+	$(BIN)/python -m tests.cases --write
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
