@@ -223,10 +223,27 @@ def test_broken_fence_is_a_conflict_with_a_remedy(host: Host) -> None:
 def test_second_phase_waits_for_the_first_and_gives_up_in_time(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from host_program import fences
+    from host_program import fences, receipts
 
     monkeypatch.setattr(fences, "LOCK_SECONDS", 0.2)
     placement = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
-    with fences.entered(IDENTITY, None):
+    directory = receipts.placement_directory(IDENTITY, "site", str(host.path))
+    with fences.entered(IDENTITY, None, directory):
         assert host.deploy(placement)["problem"]["kind"] == "busy"
     assert host.deploy(placement)["result"] == "healthy"
+
+
+def test_two_placements_may_make_the_same_parent_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from host_program import staging
+
+    wanted, make = tmp_path / "shared" / "site", os.mkdir
+
+    def make_second(path: str, mode: int = 0o777) -> None:
+        make(path, mode)
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", make_second)
+    staging.make_directory(str(wanted))
+    assert wanted.is_dir()

@@ -71,7 +71,10 @@ def make_directory(path, mode=0o755):
         missing.append(path)
         path = os.path.dirname(path)
     for one in reversed(missing):
-        os.mkdir(one)
+        try:
+            os.mkdir(one)
+        except FileExistsError:  # another placement of this machine was quicker
+            continue
         os.chmod(one, mode)
         receipts.sync_directory(os.path.dirname(one))
 
