@@ -9,6 +9,7 @@ pages: what a page shows of the index need not match, so that it may be empty an
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -240,13 +241,22 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _asset(folder: Path, repository: str, path: str) -> dict[str, Any]:
-    content = (folder / path.lstrip("/")).read_bytes()
+    file = folder / path.lstrip("/")
+    found = file.stat()
     return {
         "path": path,
         "repository": repository,
-        "fileSize": len(content),
-        "checksum": {
-            "sha1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
-            "sha256": hashlib.sha256(content).hexdigest(),
-        },
+        "fileSize": found.st_size,
+        "checksum": _checksums(file, found.st_size, found.st_mtime_ns),
     }
+
+
+@functools.lru_cache(maxsize=1000)
+def _checksums(file: Path, size_bytes: int, modified_ns: int) -> dict[str, str]:
+    """Computed once for each content: Nexus too has them from the upload, and does not read the file to answer."""
+    hashers = {"sha1": hashlib.sha1(usedforsecurity=False), "sha256": hashlib.sha256()}
+    with file.open("rb") as content:
+        while piece := content.read(_PIECE_BYTES):
+            for hasher in hashers.values():
+                hasher.update(piece)
+    return {name: hasher.hexdigest() for name, hasher in hashers.items()}
