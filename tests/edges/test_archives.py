@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from host_program import archives
+from host_program import archives, remote
 from host_program.problems import Problem
 
 from tests.edges.host import Host, make_tar, make_zip, member
@@ -80,6 +80,19 @@ def test_hostile_archive_is_refused_and_nothing_is_written_outside(
 def test_check_mode_finds_the_hostile_zip(host: Host) -> None:
     placement = host.placement("1", host.publish("s.zip", make_zip({"../escape": "x"})))
     assert host.phase("stage", placement, check=True)["problem"]["kind"] == "archive"
+
+
+def test_check_mode_finds_the_hostile_zip_behind_a_server_without_ranges(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = make_zip({"../escape": "x"})
+    artifact = host.publish("s.zip", content)
+    with serving(lambda method, target: (200, {}, content)) as served:
+        placement = host.placement("1", {**artifact, "location": f"{served.url}/s.zip"})
+        assert host.phase("stage", placement, check=True)["problem"]["kind"] == "archive"
+        # One that is too large for memory is looked at by the real run alone.
+        monkeypatch.setattr(remote, "MEMORY_BYTES", len(content) - 1)
+        assert host.phase("stage", placement, check=True)["problem"] is None
 
 
 def test_setuid_and_write_bits_of_the_archive_are_dropped(host: Host) -> None:

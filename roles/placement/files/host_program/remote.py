@@ -9,6 +9,7 @@ import re
 from host_program import fetch
 from host_program.problems import Problem
 
+MEMORY_BYTES = 64 << 20
 _TOTAL = re.compile(r"bytes [0-9]+-[0-9]+/([0-9]+)")
 
 
@@ -40,9 +41,21 @@ class Body:
             ) from None
 
 
-def buffered(file):
-    """The file for readers that take small pieces."""
-    return io.BufferedReader(file, 1 << 16)
+def buffered(url, header):
+    """The file behind ranges, for readers that take small pieces; see `RemoteFile`."""
+    return io.BufferedReader(RemoteFile(url, header), 1 << 16)
+
+
+def in_memory(url, header):
+    """The whole file; None when it is larger than MEMORY_BYTES."""
+    content = io.BytesIO()
+    with Body(url, header) as body:
+        for piece in iter(body.read, b""):
+            if content.tell() + len(piece) > MEMORY_BYTES:
+                return None
+            content.write(piece)
+    content.seek(0)
+    return content
 
 
 class RemoteFile(io.RawIOBase):

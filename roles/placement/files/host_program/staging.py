@@ -211,12 +211,14 @@ def look_into(artifact, secrets):
             archives.unpack_tar(body, tree)
     elif artifact["packing"] == "zip":
         try:
-            file = remote.RemoteFile(artifact["location"], header)
+            file = remote.buffered(artifact["location"], header)
         except Problem as problem:
             if problem.kind != "unsupported":
                 raise
-            return 0, 1
-        archives.unpack_zip(remote.buffered(file), tree)
+            file = remote.in_memory(artifact["location"], header)
+            if file is None:
+                return 0, 1
+        archives.unpack_zip(file, tree)
     else:
         fetch.open_patiently(artifact["location"], header).close()
         return artifact["size_bytes"] or 0, 1
