@@ -82,8 +82,9 @@ def _read(directory):
 
 @contextlib.contextmanager
 def _locked(directory):
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    with open(os.path.join(directory, "lock"), "a", encoding="utf-8") as file:
+    receipts.make_private(directory)
+    path = os.path.join(directory, "lock")
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:

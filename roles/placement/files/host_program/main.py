@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from host_program.problems import Problem, from_os_error
+from host_program.problems import Problem, from_defect, from_os_error
 
 MARK = "ORCHESTRATOR-ANSWER "
 OLDEST_PYTHON = (3, 9)
@@ -46,6 +46,8 @@ def answer(request):
         return {"placements": [], "problem": problem.as_json()}
     except OSError as error:
         return {"placements": [], "problem": from_os_error(error).as_json()}
+    except Exception as error:
+        return {"placements": [], "problem": from_defect(error).as_json()}
     work = _work_of(phase)
     if phase in FENCED and not request["check"]:
         work = _alone(work)
@@ -104,6 +106,8 @@ def _do(work, placement, request):
         result = _failed(placement, problem)
     except OSError as error:
         result = _failed(placement, from_os_error(error))
+    except Exception as error:
+        result = _failed(placement, from_defect(error))
     return {**result, "seconds": round(time.monotonic() - began, 3)}
 
 

@@ -19,7 +19,7 @@ def observe(request):
         fences.teach(request["identity"], request["run"].get("token"))
     return [
         _observe(directory, receipt, request.get("verify", False))
-        for directory, receipt in receipts.all_receipts()
+        for directory, receipt in receipts.all_receipts(request["identity"].rsplit("/", 1)[-1])
         if receipt["identity"] == request["identity"]
     ]
 
