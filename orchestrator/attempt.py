@@ -20,6 +20,7 @@ from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.record import Record
+from orchestrator.core.required_plan import RequiredPlan, check_required_plan
 from orchestrator.deployment import Deployment
 from orchestrator.edges.failures import error_for_hosts
 from orchestrator.edges.git import DeploymentRepository
@@ -40,6 +41,7 @@ class Order:
         lock_timeout_seconds: how long to wait for the environment's lock.
         no_lock_reason: deploy without it, for that reason; empty: never.
         allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
+        required: the plan that it has to amount to; None: any.
     """
 
     target: Target
@@ -53,6 +55,7 @@ class Order:
     lock_timeout_seconds: float = 900.0
     no_lock_reason: str = ""
     allow_older_reason: str = ""
+    required: RequiredPlan | None = None
 
 
 class Listener(Protocol):
@@ -120,21 +123,37 @@ class Attempt:
         intent = self.intent = workflow.read_intent_at(repository, revision, choice.environment)
         selected = workflow.select(intent, order.applications, order.limits)
         run = self.run = workflow.new_run(intent, actor=order.ci.actor)
-        if order.check:
+        if order.check and superseded:
             self.nothing = superseded
-            if not superseded:
-                self._deploy(intent, selected, run, self._planned)
-            return
-        with open_state(repository, intent.settings, actor=run.actor) as state:
-            if superseded:
-                self._give_way(state, intent, superseded)
-                return
+        elif order.check:
+            self._deploy_alone(intent, selected, run)
+        else:
+            with open_state(repository, intent.settings, actor=run.actor) as state:
+                if superseded:
+                    self._give_way(state, intent, superseded)
+                else:
+                    self._deploy_in_turn(state, intent, selected, run)
+
+    def _deploy_alone(self, intent: Intent, selected: Desired, run: Run) -> None:
+        """A dry run: no lock, no record."""
+        with workflow.open_workspace(intent) as workspace:
+            deployment = self._deployment(intent, selected, run)
+            deployment.on_plan = self._planned
+            deployment.begin(workspace)
+            self._execute(deployment)
+
+    def _deploy_in_turn(self, state: State, intent: Intent, selected: Desired, run: Run) -> None:
+        """Ansible starts while the lock is taken, and asks no host before it is."""
+        assert self.choice is not None
+        with workflow.open_workspace(intent) as workspace:
+            deployment = self._deployment(intent, selected, run)
+            deployment.begin(workspace)
             with self._locked(state, intent, run) as lock:
-                superseded = self._look_again(repository, choice)
+                superseded = self._look_again(intent.repository, self.choice)
                 if superseded:
                     self._give_way(state, intent, superseded, lock)
                 else:
-                    self._deploy_and_record(state, intent, selected, lock)
+                    self._deploy_and_record(state, intent, deployment, lock)
 
     @contextlib.contextmanager
     def _locked(self, state: State, intent: Intent, run: Run) -> Iterator[HeldLock | None]:
@@ -173,7 +192,7 @@ class Attempt:
         self._close(state, replace(base, verdict="superseded", reasons=(*base.reasons, why)), lock)
 
     def _deploy_and_record(
-        self, state: State, intent: Intent, selected: Desired, lock: HeldLock | None
+        self, state: State, intent: Intent, deployment: Deployment, lock: HeldLock | None
     ) -> None:
         assert self.run is not None
         token = lock.token if lock is not None else None
@@ -187,8 +206,11 @@ class Attempt:
             if plan.changes:
                 self._open(state, opened)
 
+        deployment.run, deployment.on_plan = run, open_record
+        if lock is not None:
+            deployment.cancelled = lambda: self.cancelled() or lock.lost.is_set()
         try:
-            self._deploy(intent, selected, run, open_record, lock)
+            self._execute(deployment)
         except OrchestratorError as error:
             self.error = error
             self._close(state, failed_record(opened, self.plan, error), lock)
@@ -234,15 +256,8 @@ class Attempt:
         if lock is not None and not self.recorded.lock_released:
             lock.release(fenced=fenced)
 
-    def _deploy(
-        self,
-        intent: Intent,
-        selected: Desired,
-        run: Run,
-        on_plan: Callable[[Plan, Mapping[str, ObservedHost]], None],
-        lock: HeldLock | None = None,
-    ) -> None:
-        deployment = Deployment(
+    def _deployment(self, intent: Intent, selected: Desired, run: Run) -> Deployment:
+        return Deployment(
             intent=intent,
             selected=selected,
             run=run,
@@ -250,13 +265,13 @@ class Attempt:
             diff=self.order.diff,
             verify=self.order.verify,
             forks=self.order.forks,
-            on_plan=on_plan,
             on_report=self.listener.reported,
-            cancelled=lambda: self.cancelled() or (lock is not None and lock.lost.is_set()),
+            cancelled=self.cancelled,
         )
+
+    def _execute(self, deployment: Deployment) -> None:
         try:
-            with workflow.open_workspace(intent) as workspace:
-                done = deployment.execute(workspace)
+            done = deployment.execute()
         finally:
             self._phases.update(deployment.phases)
         self.outcome, self.output = done.outcome, done.output
@@ -268,3 +283,6 @@ class Attempt:
         if len(plan.unknown_hosts) > plan.strategy.max_unreachable:
             self.outcome = workflow.nothing_done(plan)
             raise error_for_hosts(observed[name] for name in plan.unknown_hosts)
+        if self.order.required is not None:
+            for note in check_required_plan(self.order.required, plan):
+                self.listener.note(note)

@@ -22,7 +22,7 @@ from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.plan import Plan
 from orchestrator.edges.playbook_server import Rollout
-from orchestrator.edges.runner import Workspace
+from orchestrator.edges.runner import RunningPlaybook, Workspace
 from orchestrator.workflow import Intent
 
 POLL_SECONDS = 0.1
@@ -44,7 +44,7 @@ class Deployed:
 
 @dataclass(slots=True, kw_only=True)
 class Deployment:
-    """One attempt, before, while and after it runs.
+    """One rollout: `begin` it, then `execute` it; `run` and `cancelled` may be set in between.
 
     Attributes:
         selected: the placements that it is about.
@@ -69,22 +69,15 @@ class Deployment:
     plan: Plan | None = None
     phases: dict[str, float] = field(default_factory=dict)
     _phase: tuple[str, float] = ("", 0.0)
+    _running: RunningPlaybook | None = None
     _artifacts: Future[dict[str, ResolvedArtifact]] = field(default_factory=Future)
 
-    def execute(self, workspace: Workspace) -> Deployed:
-        """Every placement is deployed, or what is true instead is said.
-
-        Raises:
-            KeyboardInterrupt: it was cancelled before there was a plan.
-            OrchestratorError: it ended before any host was touched.
-        """
-        threading.Thread(target=self._resolve, name="resolve", daemon=True).start()
-        self._enter("observe")
+    def begin(self, workspace: Workspace) -> None:
+        """Ansible starts, which takes most of a second, and waits: no host is asked before `execute`."""
         hosts = workflow.hosts_of(self.selected)
         if not hosts:
-            self._decide(())
-            return self._fold((), finished=True, cancelled=False, output="")
-        done = workspace.run(
+            return
+        self._running = workspace.start(
             "deploy",
             workflow.inventory_of(self.intent, hosts),
             {
@@ -95,13 +88,28 @@ class Deployment:
                 "placement_verify": self.verify,
             },
             references=workflow.become_passwords(hosts) | self._credentials(),
-            observation={"token": self.run.token, "teach": self.run.teach},
-            decide=self._decide,
             check=self.check,
             diff=self.diff,
             forks=self.forks or workflow.default_forks(len(hosts)),
-            on_report=self._note,
             cancelled=self._ended,
+        )
+
+    def execute(self) -> Deployed:
+        """Every placement is deployed, or what is true instead is said.
+
+        Raises:
+            KeyboardInterrupt: it was cancelled before there was a plan.
+            OrchestratorError: it ended before any host was touched.
+        """
+        threading.Thread(target=self._resolve, name="resolve", daemon=True).start()
+        self._enter("observe")
+        if self._running is None:
+            self._decide(())
+            return self._fold((), finished=True, cancelled=False, output="")
+        done = self._running.follow(
+            self._note,
+            observation={"token": self.run.token, "teach": self.run.teach},
+            decide=self._decide,
         )
         self._enter("")
         if self.plan is None and not self.cancelled():

@@ -50,6 +50,13 @@ LOCK_TIMEOUT_SECONDS = 900
     default="",
     help="Deploy a commit that is not the branch's tip; the reason is recorded.",
 )
+@click.option(
+    "--require-plan",
+    "required_plan",
+    metavar="ID|FILE",
+    default="",
+    help="Refuse unless the plan is this one: an intent or plan id, or a file of plan --json.",
+)
 @click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
 @report_options
 @click.option(
@@ -68,6 +75,7 @@ def command(directory: str, /, **options: Any) -> int:
     from orchestrator.cli import main
     from orchestrator.cli.deployment_view import DeploymentView
     from orchestrator.edges.ci import detect_ci
+    from orchestrator.edges.required_plan import read_required_plan
     from orchestrator.errors import OrchestratorError
 
     check_reports(options)
@@ -86,6 +94,7 @@ def command(directory: str, /, **options: Any) -> int:
         lock_timeout_seconds=options["lock_timeout"],
         no_lock_reason=options["no_lock_reason"],
         allow_older_reason=options["allow_older_reason"],
+        required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
     )
     view = DeploymentView(order, quiet=options["json_path"] == "-", log_path=options["log_path"])
     attempt = Attempt(order=order, listener=view, cancelled=main.cancelled.is_set)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.progress import Progress
-from orchestrator.cli.tables import line, make_console, print_outcome, print_plan, summarise
+from orchestrator.cli.tables import line, make_console, print_outcome, print_plan
 from orchestrator.edges.ci import LogGroups
 
 if TYPE_CHECKING:
@@ -108,11 +108,7 @@ class DeploymentView:
             self._show_ansible(outcome, attempt.output, log)
             if plan.changes:
                 print_outcome(outcome, check=self._order.check)
-            line(
-                console,
-                _closing(plan, outcome, check=self._order.check) if plan.changes else summarise(plan),
-                "bold",
-            )
+                line(console, _closing(plan, outcome, check=self._order.check), "bold")
         if attempt.record is not None and attempt.recorded is not None:
             self._show_record(attempt)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,10 +11,23 @@ from orchestrator.cli.options import make_target, target_options, write_json
 from orchestrator.errors import OrchestratorError
 
 CHANGES = 2
+SHOWN_KEYS = 20
 
 
 @click.command("plan")
 @target_options
+@click.option(
+    "--base", metavar="TARGET", default="", help="Plan a pull request: what merging into this does."
+)
+@click.option("--head", metavar="SOURCE", default="", help="With --base: what is merged.  [default: HEAD]")
+@click.option("--from-ledger", is_flag=True, help="Ask no host: the ledger says what is live.")
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    help="markdown: a comment for the pull request.",
+)
 @click.option("--offline", is_flag=True, help="Ask no remote, no repository and no host.")
 @click.option("--verify", is_flag=True, help="Hosts read every file of the live release again.")
 @click.option(
@@ -26,7 +40,7 @@ CHANGES = 2
 def command(directory: str, /, **options: Any) -> int:
     """Show what a deployment would do: application × host, from → to, and why."""
     try:
-        return _plan(directory, options)
+        return _plan_pull_request(directory, options) if options["base"] else _plan(directory, options)
     except OrchestratorError as error:
         if not options["detailed_exitcode"]:
             raise
@@ -41,7 +55,12 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
     from orchestrator.cli.progress import Progress
     from orchestrator.cli.tables import print_plan
     from orchestrator.core.plan import plan_document
+    from orchestrator.errors import UsageError
 
+    for name in ("head", "from_ledger", "output"):
+        if options[name] not in ("", False, "text"):
+            option = "--format markdown" if name == "output" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is for a pull request", resolution="name its target with --base")
     offline = options["offline"]
     intent = workflow.read_intent(make_target(directory, options, offline=offline))
     selected = workflow.select(intent, options["applications"], options["limits"])
@@ -63,3 +82,61 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
         print_plan(plan, title=title, notes=filter(None, [intent.revision.note]))
     changes = bool(plan.changes or plan.unknown_hosts)
     return CHANGES if options["detailed_exitcode"] and changes else 0
+
+
+def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
+    from orchestrator.cli.tables import print_plan
+    from orchestrator.core.markdown import render_review
+    from orchestrator.core.plan import plan_document
+    from orchestrator.core.pull_request import review_document
+    from orchestrator.pull_request import Asked, review_pull_request
+
+    _refuse_other_targets(options)
+    review = review_pull_request(
+        Asked(
+            directory=Path(directory),
+            base=options["base"],
+            head=options["head"] or "HEAD",
+            environment=options["environment"],
+            applications=options["applications"],
+            limits=options["limits"],
+            offline=options["offline"],
+            verify=options["verify"],
+            from_ledger=options["from_ledger"],
+        )
+    )
+    plan = review.plan
+    if options["json_path"] and plan:
+        write_json(options["json_path"], {**plan_document(plan), "pull_request": review_document(review)})
+    if options["output"] == "markdown" and options["json_path"] != "-":
+        click.echo(render_review(review), nl=False)
+    elif plan and options["json_path"] != "-":
+        title = f"Plan for {review.environment}: {review.head} merged into {review.base}"
+        title += f", manifest {review.from_version or 'none'} → {plan.manifest_version}"
+        keys = [f"environment JSON: {key}" for key in review.keys[:SHOWN_KEYS]]
+        lookups = [f"{name}: {reason}" for name, reason in review.lookups.items()]
+        unasked = [f"{name}: {reason}" for name, reason in review.unasked.items()]
+        print_plan(plan, title=title, notes=[*review.notes, *keys, *lookups, *unasked])
+    elif options["json_path"] != "-":
+        for note in review.notes:
+            click.echo(f"note: {note}")
+    if review.problem:
+        raise review.problem
+    changes = bool(plan and (plan.changes or plan.unknown_hosts))
+    return CHANGES if options["detailed_exitcode"] and changes else 0
+
+
+def _refuse_other_targets(options: dict[str, Any]) -> None:
+    from orchestrator.errors import UsageError
+
+    for name in ("branch", "ref", "worktree"):
+        if options[name]:
+            raise UsageError(
+                f"--base and --{name} exclude each other",
+                resolution="keep one; a pull request is --base TARGET and --head SOURCE",
+            )
+    if options["offline"] and options["from_ledger"]:
+        raise UsageError(
+            "--offline and --from-ledger exclude each other: the ledger is at the remote",
+            resolution="keep one",
+        )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import Plan, Step
+from orchestrator.core.sizes import human_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -160,16 +161,6 @@ def print_outcome(outcome: Outcome, *, check: bool = False) -> None:
 def line(console: Console, text: str, style: str = "") -> None:
     """One line, styled on a terminal only."""
     console.print(text, style=style if console.is_terminal else "", soft_wrap=True)
-
-
-def human_bytes(size: int) -> str:
-    """A size with its unit, such as `10.0 MB`."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    raise AssertionError("the last unit returns")
 
 
 def _plan_row(step: Step) -> tuple[str, ...]:

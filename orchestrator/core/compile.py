@@ -73,6 +73,7 @@ def compile_plan(
         manifest_version=desired.manifest_version,
         intent_id=_intent_id(desired, artifacts),
         plan_id="",
+        documents=dict(desired.documents),
         strategy=desired.strategy,
         artifacts=tuple(_planned_artifact(desired, artifacts)),
         groups=tuple(Group(region=key[1], wave=key[2], steps=counts[key]) for key in numbers),
@@ -147,7 +148,8 @@ def _decide(
     found: ObservedPlacement | None,
 ) -> tuple[Action, str | None, str]:
     if host.status == "unasked":
-        return "install", None, "the host was not asked; nothing happens there if it is converged"
+        reason = host.detail or "the host was not asked"
+        return "install", None, f"{reason}; nothing happens there if it is converged"
     if host.status == "unreachable":
         return "unknown", None, f"the host did not answer: {host.detail}"
     if found is None:

@@ -58,7 +58,7 @@ class ObservedHost:
     Attributes:
         status: `observed`, `unreachable` (asked, no answer) or `unasked` (`--offline`).
         kind: the kind of failure when there is no answer (see `orchestrator.edges.failures`), or empty.
-        detail: the failure in the host's or SSH's words, or empty.
+        detail: the failure in the host's or SSH's words; why nobody asked; or empty.
         placements: by (application, deployment path).
     """
 
@@ -69,9 +69,9 @@ class ObservedHost:
     placements: Mapping[tuple[str, str], ObservedPlacement]
 
     @classmethod
-    def unasked(cls, name: str) -> ObservedHost:
-        """A host that nobody asked."""
-        return cls(name=name, status="unasked", placements={})
+    def unasked(cls, name: str, detail: str = "") -> ObservedHost:
+        """A host that nobody asked, and why not where that is no matter of course."""
+        return cls(name=name, status="unasked", detail=detail, placements={})
 
     @classmethod
     def unreachable(cls, name: str, detail: str, kind: str = "unreachable") -> ObservedHost:

@@ -90,6 +90,8 @@ class Plan:
             a merge that leaves the documents alone.
         plan_id: digest of everything below but `commit`, which may change without changing the plan.
         commit: 40 hex digits, or empty for a dirty work tree.
+        documents: canonical digests of manifest and environment; with `artifacts` and the placements they make
+            the intent, and say what differs when two intents do.
         steps: by group, application and host.
         unknown_hosts: host → why it could not be asked.
     """
@@ -99,6 +101,7 @@ class Plan:
     manifest_version: str
     intent_id: str
     plan_id: str
+    documents: Mapping[str, str]
     strategy: Strategy
     artifacts: tuple[PlannedArtifact, ...]
     groups: tuple[Group, ...]

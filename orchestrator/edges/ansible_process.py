@@ -56,7 +56,7 @@ _STATUS: Mapping[str, Literal["started", "ok", "failed", "unreachable"]] = {
 
 
 class EventStream:
-    """ansible-runner in a thread of its own; iterating gives its events until it has ended."""
+    """ansible-runner in a thread of its own."""
 
     def __init__(
         self, directory: Path, playbook: Path, environment: Mapping[str, str], cancelled: Callable[[], bool]
@@ -69,9 +69,12 @@ class EventStream:
         self._complete = self._abandoned = False
         self.status = ""
 
+    def start(self) -> None:
+        """The process begins; its events are kept until somebody iterates."""
+        self._thread.start()
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Events up to the closing statistics; the process may still be ending then, see `close`."""
-        self._thread.start()
         while (event := self._events.get()) is not None:
             yield event
             if event.get("event") == STATISTICS:

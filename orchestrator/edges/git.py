@@ -18,6 +18,7 @@ from orchestrator.errors import GitError, RevisionError, UsageError
 
 REMOTE = "origin"
 REMOTE_SECONDS = 60
+SSH_COMMAND = "ssh -o BatchMode=yes -o ConnectTimeout=15"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +71,7 @@ class DeploymentRepository:
             ) from None
         top = self._repository.working_tree_dir
         self._top = Path(top).resolve() if top else None
-        git_ssh = "ssh -o BatchMode=yes -o ConnectTimeout=15"
-        self._repository.git.update_environment(
-            GIT_TERMINAL_PROMPT="0", GIT_SSH_COMMAND=os.environ.get("GIT_SSH_COMMAND", git_ssh)
-        )
+        self._repository.git.update_environment(GIT_TERMINAL_PROMPT="0", **self._ssh_command())
 
     @property
     def stack(self) -> str:
@@ -87,6 +85,16 @@ class DeploymentRepository:
     def state_directory(self) -> Path:
         """Where this machine keeps records and logs; inside `.git`, never committed."""
         return Path(self._repository.common_dir).resolve() / "orchestrator" / self.stack
+
+    @property
+    def top(self) -> Path:
+        """The top of the work tree; without one the directory itself."""
+        return self._top or self.directory
+
+    @property
+    def remote_url(self) -> str:
+        """The remote's address as configured, perhaps with a password in it; empty when there is none."""
+        return self._remote_url()
 
     @property
     def name(self) -> str:
@@ -196,6 +204,21 @@ class DeploymentRepository:
             return ()
         return tuple(sorted(blob.name for blob in tree.blobs)) if tree.type == "tree" else ()
 
+    def remote_tips(self, *refs: str) -> dict[str, str]:
+        """Where these refs (full names) stand at the remote; those that it lacks are left out.
+
+        Raises:
+            GitError: the remote cannot be reached.
+        """
+        # `ls-remote` matches ends of names: `refs/heads/refs/heads/dev` answers to `refs/heads/dev`, too.
+        lines = self._remote("ls-remote", REMOTE, *refs, branch="").splitlines()
+        found = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
+        return {ref: found[ref] for ref in refs if ref in found}
+
+    def known_commit(self, name: str) -> str | None:
+        """The commit that git knows by that name in this clone, or None."""
+        return self._commit(name)
+
     def check_remote(self) -> str:
         """The remote's address when it answers; empty when there is none.
 
@@ -207,14 +230,20 @@ class DeploymentRepository:
             self._remote("ls-remote", "--heads", REMOTE, branch="")
         return without_password(url)
 
+    def _ssh_command(self) -> dict[str, str]:
+        """Ours, unless the user or the clone (a CI with a deploy key) has one: the variable would hide it."""
+        with self._repository.config_reader() as config:
+            configured = config.has_option("core", "sshCommand")
+        return {} if configured or "GIT_SSH_COMMAND" in os.environ else {"GIT_SSH_COMMAND": SSH_COMMAND}
+
     def _remote_url(self) -> str:
         if REMOTE not in [remote.name for remote in self._repository.remotes]:
             return ""
         return str(next(iter(self._repository.remote(REMOTE).urls), ""))
 
     def _remote_tip(self, branch: str) -> str | None:
-        found = self._remote("ls-remote", REMOTE, f"refs/heads/{branch}", branch=branch)
-        return found.split()[0] if found.split() else None
+        ref = f"refs/heads/{branch}"
+        return self.remote_tips(ref).get(ref)
 
     def _remote(self, *arguments: str, branch: str) -> str:
         try:

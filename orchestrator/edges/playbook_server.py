@@ -13,13 +13,13 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from orchestrator.core.model import Reference
 from orchestrator.edges.credentials import SecretSource
 
 QUESTION_BYTES = 65536
+CLOSED = {"error": "the orchestrator has ended"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,23 +38,17 @@ class Rollout:
 
 
 class PlaybookServer:
-    """Answers at a Unix socket while the context is open.
+    """Answers at a Unix socket from `start` to `close`.
 
     Args:
         references: the secrets that may be asked for.
-        observation: what the observing action is told about the run.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        secrets: SecretSource,
-        references: Iterable[Reference],
-        observation: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, path: Path, secrets: SecretSource, references: Iterable[Reference]) -> None:
         self.path = path
         self._values = {str(reference): secrets.value(reference) for reference in references}
-        self._observation = observation
+        self._closed = False
+        self._observing, self._observation = threading.Event(), dict[str, Any]()
         self._decided, self._rollout = threading.Event(), Rollout()
         answer = self._answer
 
@@ -71,6 +65,15 @@ class PlaybookServer:
         self._server.daemon_threads = True
         path.chmod(0o600)
 
+    def let_observe(self, run: Mapping[str, Any]) -> None:
+        """Hosts may be asked from now on; until then the observing action waits.
+
+        Args:
+            run: what it is told about the run: `token`, `teach`.
+        """
+        self._observation = dict(run)
+        self._observing.set()
+
     def decide(self, rollout: Rollout) -> None:
         """Whoever waits for the plan gets it."""
         self._rollout = rollout
@@ -82,7 +85,8 @@ class PlaybookServer:
                 value = self._values.get(str(question.get("reference")))
                 return {"error": "not allowed"} if value is None else {"value": value}
             case "observe":
-                return {"run": dict(self._observation)}
+                self._observing.wait()
+                return CLOSED if self._closed else {"run": self._observation}
             case "plan":
                 self._decided.wait()
                 return {
@@ -91,18 +95,21 @@ class PlaybookServer:
                 }
             case "work":
                 self._decided.wait()
+                if self._closed:
+                    return CLOSED
                 placements = self._rollout.placements.get(str(question.get("host")), [])
                 return {"run": dict(self._rollout.run), "placements": placements}
             case _:
                 return {"error": "no such question"}
 
-    def __enter__(self) -> PlaybookServer:
+    def start(self) -> None:
+        """It answers until it is closed."""
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Nobody is answered any more; who still waits learns that there is no work."""
+        self._closed = True
+        self._observing.set()
         self._decided.set()
         self._server.shutdown()
         self._server.server_close()

@@ -56,7 +56,7 @@ class Workspace:
     hosts: tuple[Host, ...]
     secrets: SecretSource
     known_hosts: str = ""
-    running: list[EventStream] = field(default_factory=list)
+    running: list[RunningPlaybook] = field(default_factory=list)
 
     @classmethod
     @contextlib.contextmanager
@@ -65,7 +65,7 @@ class Workspace:
     ) -> Iterator[Workspace]:
         """The directory exists while the context is open, its ssh connections too."""
         path = Path(tempfile.mkdtemp(prefix="orch-"))
-        running: list[EventStream] = []
+        running: list[RunningPlaybook] = []
         try:
             for name in ("env", "inventory", "cp"):
                 (path / name).mkdir(mode=0o700)
@@ -77,8 +77,8 @@ class Workspace:
             with keys_in_agent(hosts, secrets):
                 yield cls(path=path, hosts=hosts, secrets=secrets, known_hosts=known_hosts, running=running)
         finally:
-            for stream in running:
-                stream.close()
+            for playbook in running:
+                playbook.close()
             _close_connections(path / "cp")
             shutil.rmtree(path, ignore_errors=True)
 
@@ -89,25 +89,33 @@ class Workspace:
         extra_vars: Mapping[str, Any],
         *,
         references: frozenset[Reference] = frozenset(),
-        observation: Mapping[str, Any] | None = None,
-        decide: Decide | None = None,
-        check: bool = False,
-        diff: bool = False,
         forks: int = 10,
         on_report: Callable[[HostReport], None] = lambda report: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> PlaybookRun:
-        """Runs one of our playbooks and returns what each host answered.
-
-        Args:
-            observation: what the observing action is told about the run.
-            decide: makes the plan of a playbook that waits for one, once every host was observed; called
-                exactly once, in this thread, unless the run is cancelled before.
+        """Runs one of our playbooks, from its beginning to its end, and returns what each host answered.
 
         Raises:
             AnsibleError: ansible-runner could not be started.
-            Exception: what `decide` raises, once the playbook has ended.
         """
+        running = self.start(
+            playbook, inventory, extra_vars, references=references, forks=forks, cancelled=cancelled
+        )
+        return running.follow(on_report)
+
+    def start(
+        self,
+        playbook: str,
+        inventory: Mapping[str, Any],
+        extra_vars: Mapping[str, Any],
+        *,
+        references: frozenset[Reference] = frozenset(),
+        check: bool = False,
+        diff: bool = False,
+        forks: int = 10,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> RunningPlaybook:
+        """One of our playbooks has begun. With `release_planner: orchestrator` it waits before it asks any host."""
         content = ansible_content()
         while self.running:
             self.running.pop().close()
@@ -121,13 +129,50 @@ class Workspace:
         write_private(self.path / "ansible.cfg", "[defaults]\n")
         write_private(self.path / "env" / "settings", "pexpect_timeout: 0.1\npexpect_use_poll: true\n")
         socket = self.path / "socket"
-        with PlaybookServer(socket, self.secrets, references, observation or {}) as server:
-            environment = ansible_environment(self.path, content)
-            environment[SOCKET_VARIABLE] = str(socket)
-            planning = _Planning(set(inventory["all"]["hosts"]), decide, server)
-            stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment, cancelled)
-            self.running.append(stream)
-            return _follow(stream, planning, on_report)
+        server = PlaybookServer(socket, self.secrets, references)
+        environment = ansible_environment(self.path, content)
+        environment[SOCKET_VARIABLE] = str(socket)
+        stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment, cancelled)
+        running = RunningPlaybook(hosts=frozenset(inventory["all"]["hosts"]), stream=stream, server=server)
+        self.running.append(running)
+        server.start()
+        stream.start()
+        return running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningPlaybook:
+    """A playbook that has begun."""
+
+    hosts: frozenset[str]
+    stream: EventStream
+    server: PlaybookServer
+
+    def follow(
+        self,
+        on_report: Callable[[HostReport], None],
+        *,
+        observation: Mapping[str, Any] | None = None,
+        decide: Decide | None = None,
+    ) -> PlaybookRun:
+        """It has ended, as far as hosts are concerned; returns what each of them answered.
+
+        Args:
+            observation: what the observing action is told about the run, see `PlaybookServer.let_observe`.
+            decide: makes the plan of a playbook that waits for one, once every host was observed; called
+                exactly once, in this thread, unless the run is cancelled before.
+
+        Raises:
+            AnsibleError: ansible-runner could not be started.
+            Exception: what `decide` raises, once the playbook has ended.
+        """
+        self.server.let_observe(observation or {})
+        return _follow(self.stream, _Planning(set(self.hosts), decide, self.server), on_report)
+
+    def close(self) -> None:
+        """It has ended; one that was not followed to its end is cancelled."""
+        self.stream.close()
+        self.server.close()
 
 
 class _Planning:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "files"
@@ -122,6 +123,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:
         """What the orchestrator's plan has for this host takes the place of the variables."""
         told = orchestrator.ask({"ask": "observe" if phase == "observe" else "work", "host": host})
+        if "error" in told:
+            raise AnsibleActionFail(told["error"])
         arguments["placements"] = told.get("placements", [])
         arguments["run"] = {**arguments["run"], **told.get("run", {})}
 
