@@ -54,6 +54,10 @@ def test_message_is_read_back() -> None:
     assert opened.is_open
 
 
+def test_message_says_what_an_attempt_ended_with() -> None:
+    assert "Error: no such file" in render_message(replace(CLOSED, error="no such\nfile"), BLOB)
+
+
 def test_message_says_why() -> None:
     record = replace(
         CLOSED, kind="rollback", no_lock_reason="remote is down", allow_older_reason="only 1.0 is signed",
@@ -266,6 +270,16 @@ def test_intervals_say_from_when_to_when_a_version_was_live() -> None:
         ),
     )  # fmt: skip
     assert [one.is_live for one in found] == [False, True, False]
+
+
+def test_run_that_speaks_late_ends_no_interval() -> None:
+    late = attempt(4, replace(LIVE, result="failed", version="1.0"), lock_token=2)
+    without_lock = attempt(5, replace(LIVE, version="4.0"), lock_token=None)
+
+    (found,) = live_intervals([attempt(1), attempt(3), late], "shop-site", "2.0")
+    assert found.is_live
+    (found,) = live_intervals([attempt(3), late, without_lock], "shop-site", "2.0")
+    assert found.until_record == "run-5"
 
 
 def test_state_is_json_that_says_its_format() -> None:
