@@ -149,7 +149,8 @@ class GitLedger:
             self._tree = None
             now = time.monotonic()
             outage = 0.0 if raced else outage or now
-            if now - began > RACE_SECONDS or (outage and now - outage > self._outage_seconds):
+            if now - began > RACE_SECONDS or (outage and now - outage >= self._outage_seconds):
+                self._outage_seconds = 0.0  # once is enough for one command
                 raise self._unreachable(details)
             spread = min(2.0, 0.1 + (now - began) / 10)
             pause(0.01, spread if raced else 2 * spread)
