@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +39,6 @@ done = subprocess.run([{python!r}, *sys.argv[1:]], input=sources + asked)
 note("end")
 sys.exit(done.returncode)
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """How a command ended.
-
-    Attributes:
-        text: standard output and standard error, as a terminal or a CI's log has them.
-    """
-
-    code: int
-    text: str
 
 
 class Running:
@@ -81,12 +68,14 @@ class Running:
     def stop(self) -> None:
         """The machine that it runs on stands still."""
         for pid in self.tree():
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
 
-    def go_on(self) -> None:
-        """The machine goes on."""
-        for pid in reversed(self.tree()):
-            os.kill(pid, signal.SIGCONT)
+    def go_on(self, *, itself: bool = True) -> None:
+        """The machine goes on, or all that the process has begun without the process itself."""
+        for pid in reversed(self.tree()[0 if itself else 1 :]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def signal(self, number: signal.Signals) -> None:
         """The process gets that signal."""
@@ -268,10 +257,9 @@ class Delivery:
         found: list[dict[str, Any]] = document["attempts"]
         return found
 
-    def lock(self, clone: Path, environment: str = "dev", *arguments: str) -> dict[str, Any]:
-        """What the lock says."""
-        document = json.loads(self.run(clone, *arguments, "lock", "show", environment, "--json", "-"))
-        found: dict[str, Any] = document["locks"][0]
+    def lock(self, branch: str = "orchestrator/lock/dev") -> dict[str, Any]:
+        """What the lock's branch says."""
+        found: dict[str, Any] = json.loads(git(self.bare, "show", f"{branch}:lock.json"))
         return found
 
     def subjects(self, ref: str = "refs/heads/orchestrator/ledger") -> list[str]:
