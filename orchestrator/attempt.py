@@ -278,10 +278,17 @@ class Attempt:
         assert self.plan is not None
         assert self.outcome is not None
         record = closed_record(opened, self.plan, self.outcome)
-        if lock is not None and lock.lost.is_set():
+        if lock is not None and self._is_lost(lock, self.outcome):
             verdict = "failed" if record.verdict == "cancelled" else record.verdict
             record = replace(record, verdict=verdict, error=lock.error().brief)
         self._close(state, record, lock, fenced=self._everybody_knows(intent, self.plan, lock))
+
+    def _is_lost(self, lock: HeldLock, outcome: Outcome) -> bool:
+        """Whether the lock is another's; hosts may have said so before the branch was looked at."""
+        if any(one.kind == "fenced" for one in outcome.placements):
+            with contextlib.suppress(GitError):
+                lock.is_still_ours()
+        return lock.lost.is_set()
 
     def _everybody_knows(self, intent: Intent, plan: Plan, lock: HeldLock | None) -> bool:
         """Whether every host of the environment was shown the lock's token by this run."""

@@ -13,6 +13,7 @@ from orchestrator.core.outcome import Outcome, PlacementOutcome
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.record import PLANNED, Record, RecordPlacement, interrupt_record
 from orchestrator.edges.clock import moment
+from orchestrator.edges.failures import error_for_outcome
 from orchestrator.edges.git import Revision
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.errors import OrchestratorError
@@ -70,7 +71,9 @@ def closed_record(opened: Record, plan: Plan, outcome: Outcome) -> Record:
     placements = tuple(
         _ended(steps[(one.application, one.host, one.deployment_path)], one) for one in outcome.placements
     )
-    return replace(opened, verdict=outcome.verdict, placements=placements)
+    error = None if outcome.verdict == "cancelled" else error_for_outcome(outcome)
+    said = "" if error is None else error.brief
+    return replace(opened, verdict=outcome.verdict, placements=placements, error=said)
 
 
 def failed_record(opened: Record, plan: Plan | None, error: OrchestratorError) -> Record:

@@ -25,11 +25,12 @@ import json, os, subprocess, sys, time
 sources, asked = sys.stdin.buffer.readline(), sys.stdin.buffer.readline()
 request = json.loads(asked)
 phase, run = request["phase"], request["run"]
-held = os.path.join({directory!r}, "hold", phase)
-if os.path.exists(held) and not request["check"]:
-    open(os.path.join({directory!r}, "held", phase), "w").close()
-    while os.path.exists(held):
-        time.sleep(0.02)
+for name in (phase, "{{}}-{{}}".format(phase, run.get("token"))):
+    held = os.path.join({directory!r}, "hold", name)
+    if os.path.exists(held) and not request["check"]:
+        open(os.path.join({directory!r}, "held", name), "w").close()
+        while os.path.exists(held):
+            time.sleep(0.02)
 def note(event):
     said = {{"event": event, "phase": phase, "token": run.get("token"), "run": run.get("id", ""), "process": os.getpid()}}
     with open(os.path.join({directory!r}, "journal"), "ab", buffering=0) as file:
@@ -86,6 +87,13 @@ class Running:
         self._process.kill()
         self._process.wait()
 
+    def kill_tree(self) -> None:
+        """The process and everything below it are gone at once, as when a container ends."""
+        for pid in reversed(self.tree()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
     def says(self, text: str) -> None:
         """It has said that."""
         wait_for(lambda: text in self.text or self._process.poll() is not None, SECONDS)
@@ -118,7 +126,7 @@ class Delivery:
         for name in ("artifacts", "srv", "hold", "held", "home", "logs"):
             (directory / name).mkdir()
         self._python = directory / "host-python"
-        self._python.write_text(_HOST.format(python=sys.executable, directory=str(directory)))
+        self._python.write_text(host_program(python=sys.executable, directory=str(directory)))
         self._python.chmod(0o755)
         self.hosts: dict[str, Any] = {
             f"web{number}": {"connection": "local", "python": str(self._python)}
@@ -268,6 +276,15 @@ class Delivery:
 
     def _write(self, path: str, document: Mapping[str, Any]) -> None:
         (self.work / path).write_text(json.dumps(document, indent=2) + "\n")
+
+
+def host_program(*, python: str, directory: str) -> str:
+    """A host's `python3` that notes in `directory` what it is asked, and waits while `hold/PHASE[-TOKEN]` is there.
+
+    Args:
+        python: what it hands the request on to.
+    """
+    return _HOST.format(python=python, directory=directory)
 
 
 def turns(journal: list[dict[str, Any]]) -> list[int]:
