@@ -16,20 +16,27 @@ from orchestrator.core.ci import CiRun
 from orchestrator.core.inventory import Run
 from orchestrator.core.lock_state import LockState
 from orchestrator.core.model import Desired
-from orchestrator.core.observed import ObservedHost
+from orchestrator.core.observed import Identity, ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.record import Record
 from orchestrator.core.required_plan import RequiredPlan, check_required_plan
+from orchestrator.core.settings import Settings
 from orchestrator.deployment import Deployment
 from orchestrator.edges.failures import error_for_hosts
 from orchestrator.edges.git import DeploymentRepository
-from orchestrator.edges.git_ledger import Recorded
+from orchestrator.edges.git_ledger import OUTAGE_SECONDS, Recorded
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.state import State, open_state, this_process
-from orchestrator.errors import GitError, OrchestratorError
-from orchestrator.intent import Intent, Target
-from orchestrator.recording import abandoned_record, closed_record, failed_record, opened_record
+from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError
+from orchestrator.intent import Intent, Target, manifest_version_at
+from orchestrator.recording import (
+    abandoned_record,
+    begun_record,
+    closed_record,
+    failed_record,
+    opened_record,
+)
 from orchestrator.tip import Choice, choose, moved_on
 
 
@@ -118,21 +125,45 @@ class Attempt:
         self.nothing = choice.nothing
         if choice.nothing:
             return
-        superseded = "" if order.allow_older_reason else choice.superseded
-        revision = choice.tip if superseded and choice.tip else choice.revision
-        intent = self.intent = workflow.read_intent_at(repository, revision, choice.environment)
+        run = self.run = workflow.new_run(repository, actor=order.ci.actor)
+        if choice.superseded and not order.allow_older_reason:
+            self._give_way_at_once(repository, choice)
+            return
+        intent = self.intent = self._read(repository, choice)
         selected = workflow.select(intent, order.applications, order.limits)
-        run = self.run = workflow.new_run(intent, actor=order.ci.actor)
-        if order.check and superseded:
-            self.nothing = superseded
-        elif order.check:
+        if order.check:
             self._deploy_alone(intent, selected, run)
         else:
-            with open_state(repository, intent.settings, actor=run.actor) as state:
-                if superseded:
-                    self._give_way(state, intent, superseded)
-                else:
-                    self._deploy_in_turn(state, intent, selected, run)
+            with self._state(repository, intent.settings) as state:
+                self._deploy_in_turn(state, intent, selected, run)
+
+    def _read(self, repository: DeploymentRepository, choice: Choice) -> Intent:
+        """The documents; that a branch's tip has none that can be deployed is recorded."""
+        try:
+            return workflow.read_intent_at(repository, choice.revision, choice.environment)
+        except (DocumentError, ProviderError) as error:
+            if choice.revision is choice.tip and choice.environment_name and not self.order.check:
+                with contextlib.suppress(GitError), self._state(repository, choice.settings) as state:
+                    self._close(state, failed_record(self._begun(repository, choice), None, error), None)
+            raise
+
+    def _begun(self, repository: DeploymentRepository, choice: Choice) -> Record:
+        assert self.run is not None
+        identity = Identity(
+            repository=choice.settings.name or repository.name,
+            stack=repository.stack,
+            environment=choice.environment_name,
+        )
+        begun = begun_record(identity, choice.revision, self.run, self.order)
+        return replace(begun, manifest_version=manifest_version_at(repository, choice.revision))
+
+    def _state(
+        self, repository: DeploymentRepository, settings: Settings
+    ) -> contextlib.AbstractContextManager[State]:
+        """A remote that is away is waited for no longer than the lock holds; with `--no-lock` not at all."""
+        assert self.run is not None
+        patience = 0.0 if self.order.no_lock_reason else min(OUTAGE_SECONDS, settings.lock.expiry_seconds)
+        return open_state(repository, settings, actor=self.run.actor, outage_seconds=patience)
 
     def _deploy_alone(self, intent: Intent, selected: Desired, run: Run) -> None:
         """A dry run: no lock, no record."""
@@ -149,9 +180,14 @@ class Attempt:
             deployment = self._deployment(intent, selected, run)
             deployment.begin(workspace)
             with self._locked(state, intent, run) as lock:
-                superseded = self._look_again(intent.repository, self.choice)
+                opened = opened_record(intent, run, self.order, lock)
+                try:
+                    superseded = self._look_again(intent.repository, self.choice)
+                except OrchestratorError as error:
+                    self._close(state, failed_record(opened, None, error), lock)
+                    raise
                 if superseded:
-                    self._give_way(state, intent, superseded, lock)
+                    self._give_way(state, opened, superseded, lock)
                 else:
                     self._deploy_and_record(state, intent, deployment, lock)
 
@@ -165,12 +201,21 @@ class Attempt:
         holder = this_process(intent.repository, actor=run.actor, run=run.id, ci_name=ci.name, ci_url=ci.url)
         lock = state.lock(intent.desired.environment, holder)
         began = time.monotonic()
-        with lock.acquire(
-            timeout_seconds=self.order.lock_timeout_seconds,
-            on_wait=self.listener.waiting,
-            on_dead=lambda state, why: self.listener.note(why),
-            cancelled=self.cancelled,
-        ) as held:
+        try:
+            held = lock.acquire(
+                timeout_seconds=self.order.lock_timeout_seconds,
+                on_wait=self.listener.waiting,
+                on_dead=lambda state, why: self.listener.note(why),
+                cancelled=self.cancelled,
+            )
+        except OrchestratorError as error:
+            self._close(state, failed_record(opened_record(intent, run, self.order, None), None, error), None)
+            raise
+        except KeyboardInterrupt:
+            opened = opened_record(intent, run, self.order, None)
+            self._close(state, replace(opened, verdict="cancelled"), None)
+            raise
+        with held:
             self._phases["lock"] = time.monotonic() - began
             yield held
 
@@ -185,11 +230,16 @@ class Attempt:
                 raise
             return ""
 
-    def _give_way(self, state: State, intent: Intent, why: str, lock: HeldLock | None = None) -> None:
-        assert self.run is not None
+    def _give_way_at_once(self, repository: DeploymentRepository, choice: Choice) -> None:
+        """Without a look at documents: those of this run do not count any more, and others are not its business."""
+        self.nothing = choice.superseded
+        if not self.order.check:
+            with self._state(repository, choice.settings) as state:
+                self._give_way(state, self._begun(repository, choice), choice.superseded)
+
+    def _give_way(self, state: State, begun: Record, why: str, lock: HeldLock | None = None) -> None:
         self.nothing = why
-        base = opened_record(intent, self.run, self.order, lock)
-        self._close(state, replace(base, verdict="superseded", reasons=(*base.reasons, why)), lock)
+        self._close(state, replace(begun, verdict="superseded", reasons=(*begun.reasons, why)), lock)
 
     def _deploy_and_record(
         self, state: State, intent: Intent, deployment: Deployment, lock: HeldLock | None
@@ -216,10 +266,10 @@ class Attempt:
             self._close(state, failed_record(opened, self.plan, error), lock)
             raise
         except KeyboardInterrupt:
-            lost = lock is not None and lock.lost.is_set()
+            if lock is not None and lock.lost.is_set():
+                self._close(state, failed_record(opened, self.plan, lock.error()), lock)
+                raise lock.error() from None
             self._close(state, replace(opened, verdict="cancelled"), lock)
-            if lost:
-                raise lock.error() from None  # type: ignore[union-attr]
             raise
         except BaseException:
             with contextlib.suppress(OrchestratorError):
@@ -228,7 +278,17 @@ class Attempt:
         assert self.plan is not None
         assert self.outcome is not None
         record = closed_record(opened, self.plan, self.outcome)
+        if lock is not None and self._is_lost(lock, self.outcome):
+            verdict = "failed" if record.verdict == "cancelled" else record.verdict
+            record = replace(record, verdict=verdict, error=lock.error().brief)
         self._close(state, record, lock, fenced=self._everybody_knows(intent, self.plan, lock))
+
+    def _is_lost(self, lock: HeldLock, outcome: Outcome) -> bool:
+        """Whether the lock is another's; hosts may have said so before the branch was looked at."""
+        if any(one.kind == "fenced" for one in outcome.placements):
+            with contextlib.suppress(GitError):
+                lock.is_still_ours()
+        return lock.lost.is_set()
 
     def _everybody_knows(self, intent: Intent, plan: Plan, lock: HeldLock | None) -> bool:
         """Whether every host of the environment was shown the lock's token by this run."""
@@ -253,8 +313,15 @@ class Attempt:
             phases={name: round(seconds, 3) for name, seconds in self._phases.items()},
         )
         self.recorded = state.ledger.close(self.record, lock, fenced=fenced)
-        if lock is not None and not self.recorded.lock_released:
+        if lock is None or self.recorded.lock_released:
+            return
+        if self.recorded.problem is None:
             lock.release(fenced=fenced)
+            return
+        try:  # the remote was waited for already
+            lock.release(fenced=fenced, patient=False)
+        except GitError as error:
+            self.listener.note(f"{error.brief}: {error.resolution}")
 
     def _deployment(self, intent: Intent, selected: Desired, run: Run) -> Deployment:
         return Deployment(

@@ -106,12 +106,14 @@ class Deployment:
         if self._running is None:
             self._decide(())
             return self._fold((), finished=True, cancelled=False, output="")
-        done = self._running.follow(
-            self._note,
-            observation={"token": self.run.token, "teach": self.run.teach},
-            decide=self._decide,
-        )
-        self._enter("")
+        try:
+            done = self._running.follow(
+                self._note,
+                observation={"token": self.run.token, "teach": self.run.teach},
+                decide=self._decide,
+            )
+        finally:
+            self._enter("")
         if self.plan is None and not self.cancelled():
             self._artifacts.result(timeout=0)
         return self._fold(done.reports, finished=done.finished, cancelled=done.cancelled, output=done.output)

@@ -22,7 +22,7 @@ from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.git import DeploymentRepository, Revision
 from orchestrator.edges.providers import read_environment
 from orchestrator.edges.schemas import read_schema
-from orchestrator.errors import DocumentError, RevisionError, UsageError
+from orchestrator.errors import DocumentError, GitError, RevisionError, UsageError
 
 MANIFEST = "manifest.json"
 SETTINGS = "orchestrator.toml"
@@ -139,6 +139,20 @@ def _environment_files(repository: DeploymentRepository, revision: Revision) -> 
 
 def _named_in_manifest(repository: DeploymentRepository, revision: Revision) -> tuple[str, ...]:
     return _environments_in_manifest(repository.read(revision, MANIFEST))
+
+
+def manifest_version_at(repository: DeploymentRepository, revision: Revision) -> str:
+    """The manifest's version at a commit of which nothing else is read; empty when it cannot be told."""
+    import json
+
+    try:
+        if revision.commit:
+            repository.resolve_ref(revision.commit)
+        manifest = json.loads(repository.read(revision, MANIFEST) or b"{}")
+    except (GitError, RevisionError, ValueError, RecursionError):
+        return ""
+    version = manifest.get("manifest_version") if isinstance(manifest, dict) else None
+    return version if isinstance(version, str) else ""
 
 
 def choose_revision(repository: DeploymentRepository, target: Target) -> tuple[Revision, str]:

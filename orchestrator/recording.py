@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.core.inventory import Run
+from orchestrator.core.observed import Identity
 from orchestrator.core.outcome import Outcome, PlacementOutcome
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.record import PLANNED, Record, RecordPlacement, interrupt_record
 from orchestrator.edges.clock import moment
+from orchestrator.edges.failures import error_for_outcome
+from orchestrator.edges.git import Revision
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.errors import OrchestratorError
 from orchestrator.intent import Intent
@@ -22,34 +25,43 @@ if TYPE_CHECKING:
 PROVEN = ("deployed", "unchanged", "unproven")
 
 
-def opened_record(
-    intent: Intent, run: Run, order: Order, lock: HeldLock | None, plan: Plan | None = None
+def begun_record(
+    identity: Identity, revision: Revision, run: Run, order: Order, lock: HeldLock | None = None
 ) -> Record:
-    """The attempt as it begins: with a plan, what it is about to change."""
+    """The attempt as far as it is known without its documents."""
     ci = order.ci
-    steps = () if plan is None else plan.steps
     return Record(
         id=run.id,
         actor=run.actor,
         ci=None if ci.name == "plain" else {"name": ci.name, "url": ci.url, "actor": ci.actor},
         started=run.time,
-        environment=intent.desired.environment,
-        repository=intent.identity.repository,
-        stack=intent.identity.stack,
-        branch=intent.revision.branch,
-        commit=intent.revision.commit,
-        manifest_version=intent.desired.manifest_version,
-        intent_id="" if plan is None else plan.intent_id,
-        plan_id="" if plan is None else plan.plan_id,
+        environment=identity.environment,
+        repository=identity.repository,
+        stack=identity.stack,
+        branch=revision.branch,
+        commit=revision.commit,
         lock_token=None if lock is None else lock.token,
         no_lock_reason=order.no_lock_reason or None,
         allow_older_reason=order.allow_older_reason or None,
-        placements=tuple(_planned(step) for step in steps),
         tools={
             "orchestrator": __version__,
             "ansible-core": version("ansible-core"),
             "ansible-runner": version("ansible-runner"),
         },
+    )
+
+
+def opened_record(
+    intent: Intent, run: Run, order: Order, lock: HeldLock | None, plan: Plan | None = None
+) -> Record:
+    """The attempt as it begins: with a plan, what it is about to change."""
+    begun = begun_record(intent.identity, intent.revision, run, order, lock)
+    return replace(
+        begun,
+        manifest_version=intent.desired.manifest_version,
+        intent_id="" if plan is None else plan.intent_id,
+        plan_id="" if plan is None else plan.plan_id,
+        placements=() if plan is None else tuple(_planned(step) for step in plan.steps),
     )
 
 
@@ -59,7 +71,9 @@ def closed_record(opened: Record, plan: Plan, outcome: Outcome) -> Record:
     placements = tuple(
         _ended(steps[(one.application, one.host, one.deployment_path)], one) for one in outcome.placements
     )
-    return replace(opened, verdict=outcome.verdict, placements=placements)
+    error = None if outcome.verdict == "cancelled" else error_for_outcome(outcome)
+    said = "" if error is None else error.brief
+    return replace(opened, verdict=outcome.verdict, placements=placements, error=said)
 
 
 def failed_record(opened: Record, plan: Plan | None, error: OrchestratorError) -> Record:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.core.ci import CiRun
-from orchestrator.core.settings import branch_for_environment
+from orchestrator.core.settings import Settings, branch_for_environment, environment_for_branch
 from orchestrator.edges.git import DeploymentRepository, Revision
 from orchestrator.errors import GitError, RevisionError
 from orchestrator.intent import Target, choose_revision, no_environment, read_settings
@@ -17,6 +17,7 @@ class Choice:
 
     Attributes:
         revision: what is asked for: the tip, the CI's commit, or a commit by name.
+        settings: orchestrator.toml at the tip, or at the revision without one.
         environment: empty: the one that the revision's branch is aligned with.
         tip: of the environment's branch; None where there is no such branch, or the work tree is read.
         nothing: why there is nothing to deploy, one sentence; empty when there is.
@@ -25,11 +26,17 @@ class Choice:
     """
 
     revision: Revision
+    settings: Settings = field(default_factory=Settings)
     environment: str = ""
     tip: Revision | None = None
     nothing: str = ""
     superseded: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def environment_name(self) -> str:
+        """The environment's, by whichever way it was said; empty when the branch is aligned with none."""
+        return self.environment or environment_for_branch(self.settings, self.revision.branch) or ""
 
 
 def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_be_offline: bool) -> Choice:
@@ -56,11 +63,11 @@ def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_b
         nothing = no_environment(repository, revision, revision.branch)
         if nothing:
             return Choice(revision=revision, nothing=nothing, notes=tuple(notes))
-    if target.worktree:
-        return Choice(revision=revision, environment=environment, notes=tuple(notes))
     settings = read_settings(repository, revision)
+    if target.worktree:
+        return Choice(revision=revision, settings=settings, environment=environment, notes=tuple(notes))
     branch = branch_for_environment(settings, environment) if environment else revision.branch
-    choice = Choice(revision=revision, environment=environment, tip=revision)
+    choice = Choice(revision=revision, settings=settings, environment=environment, tip=revision)
     if target.ref:
         choice = replace(choice, tip=_tip_of(repository, branch, target, notes))
     elif ci.commit and ci.branch == branch and not ci.is_pull_request:

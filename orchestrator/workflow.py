@@ -21,6 +21,7 @@ from orchestrator.core.observed import ObservedHost, parse_observed
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.plan import Plan
 from orchestrator.edges.clock import moment
+from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.repositories import resolve_artifacts, resolve_offline
 from orchestrator.edges.runner import Workspace
 from orchestrator.errors import UsageError
@@ -170,7 +171,7 @@ def select(intent: Intent, applications: tuple[str, ...], limits: tuple[str, ...
     return select_placements(intent.desired, applications=applications, limits=limits)
 
 
-def new_run(intent: Intent, actor: str = "") -> Run:
+def new_run(repository: DeploymentRepository, actor: str = "") -> Run:
     """The identity of one attempt.
 
     Args:
@@ -179,7 +180,7 @@ def new_run(intent: Intent, actor: str = "") -> Run:
     return Run(
         id=f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{randomness.token_hex(4)}",
         time=now(),
-        actor=actor or intent.repository.actor,
+        actor=actor or repository.actor,
     )
 
 

@@ -121,7 +121,7 @@ def command(directory: str, /, **options: Any) -> int:
         return 130
     if failure is not None:
         raise failure
-    if attempt.recorded is not None and attempt.recorded.problem is not None:
+    if attempt.recorded is not None and attempt.recorded.problem is not None and not order.no_lock_reason:
         raise attempt.recorded.problem
     return 0
 

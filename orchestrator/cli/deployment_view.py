@@ -70,7 +70,7 @@ class DeploymentView:
             line(
                 make_console(error=True),
                 f"waiting for the lock of {state.environment}: held by {holder} since {state.since} "
-                f"(at most {self._order.lock_timeout_seconds:.0f} s, --lock-timeout)",
+                f"(at most {self._order.lock_timeout_seconds:g} s, --lock-timeout)",
                 "yellow",
             )
 
@@ -101,6 +101,8 @@ class DeploymentView:
         console, plan, outcome = make_console(), attempt.plan, attempt.outcome
         log = self._write_log(attempt)
         if self._quiet:
+            if attempt.record is not None and attempt.recorded is not None and attempt.recorded.problem:
+                self._show_record(attempt)
             return
         if attempt.nothing:
             line(console, attempt.nothing)

@@ -81,7 +81,8 @@ def _print(found: dict[str, Any], now: str, json_path: str) -> None:
             documents.append({"environment": environment, "state": "free", "token": 0})
             continue
         word = "expired" if state.is_expired(now) else "held" if state.held else "free"
-        notes = [f"broken by {state.broken.by}: {state.broken.reason}"] if state.broken else []
+        broken = "the one before was broken" if state.held else "broken"
+        notes = [f"{broken} by {state.broken.by}: {state.broken.reason}"] if state.broken else []
         if word == "expired":
             notes.append(f"`orchestrator lock break {environment} --reason '...'` frees it")
         rows.append(

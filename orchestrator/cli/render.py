@@ -33,7 +33,9 @@ def command(directory: str, /, output: Path, **options: Any) -> int:
             resolution="pin sha256 in the manifest, or render without --offline",
         )
     plan = workflow.compile_intent(intent, artifacts, {})
-    inventory, extra_vars = render_by_hand(plan, intent.desired, artifacts, workflow.new_run(intent))
+    inventory, extra_vars = render_by_hand(
+        plan, intent.desired, artifacts, workflow.new_run(intent.repository)
+    )
     content, target = ansible_content(), output.resolve()
     files = {
         "inventory.yml": render_unsafe_yaml(inventory),

@@ -98,6 +98,7 @@ def _print(record: Record) -> None:
         ("lock", f"{lock}{f', without: {record.no_lock_reason}' if record.no_lock_reason else ''}"),
         ("older allowed", record.allow_older_reason or ""),
         ("reasons", "; ".join(record.reasons)),
+        ("error", record.error),
         (
             "holds",
             "; ".join(" ".join(f"{key}={value}" for key, value in hold.items()) for hold in record.holds),

@@ -79,16 +79,23 @@ class Interval:
 def live_intervals(records: Iterable[Record], application: str, version: str) -> tuple[Interval, ...]:
     """When and where `version` was live, oldest first for each host.
 
+    What a run says that had lost its lock by then is not what is live: a later one has been there.
+
     Args:
         records: closed attempts, oldest first.
     """
     current: dict[tuple[str, str, str], Interval] = {}
+    tokens: dict[tuple[str, str, str], int] = {}
     found: list[Interval] = []
     for record in records:
         for one in record.placements:
             if one.application != application or (one.version is None and one.result != "unknown"):
                 continue
             key = (record.environment, one.host, one.deployment_path)
+            token = tokens.get(key, 0) if record.lock_token is None else record.lock_token
+            if token < tokens.get(key, 0):
+                continue
+            tokens[key] = token
             running = current.get(key)
             if running is None and one.version == version:
                 current[key] = _begin(record, one)

@@ -47,6 +47,8 @@ def render_message(record: Record, document: str) -> str:
     if record.allow_older_reason is not None:
         lines.append(f"An older commit on purpose: {_plain(record.allow_older_reason)}")
     lines += [f"Reason: {_plain(reason)}" for reason in record.reasons]
+    if record.error:
+        lines.append(f"Error: {_plain(record.error)}")
     lines.append("")
     for one in record.placements[:SHOWN_PLACEMENTS]:
         before = "unknown" if one.from_version is None else one.from_version or "nothing"

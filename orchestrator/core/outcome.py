@@ -135,9 +135,10 @@ def _fold_step(
     if staged is not None and not staged.get("problem"):
         return _outcome(step, "staged", step.from_version, "staged; what was live still is")
     if staged is not None:
-        return _outcome(
-            step, "failed", step.from_version, str(staged["message"]), kind=str(staged["problem"]["kind"])
-        )
+        kind = str(staged["problem"]["kind"])
+        # A host that refuses this run has seen another since it was asked.
+        version = None if kind == "fenced" else step.from_version
+        return _outcome(step, "failed", version, str(staged["message"]), kind=kind)
     if "stage" in reports:
         report = reports["stage"]
         return _silence(step, report, "not started" if report.status == "started" else "failed")

@@ -146,10 +146,13 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
     owners: dict[str, str] = {}
     for name, environment in environments.items():
         branch = environment.branch or name
-        owner = owners.setdefault(branch, name)
-        if owner != name:
-            message = f"environment {owner} has the branch {branch} already; give each its own `branch`"
+        first = owners.setdefault(branch, name)
+        if first != name:
+            message = f"environment {first} has the branch {branch} already; give each its own `branch`"
             report.add(("environments", name, "branch"), message)
+    ledger = parse_ledger(value.get("ledger", {}), report)
+    if (owner := owners.get(ledger.ref.removeprefix("refs/heads/"))) is not None:
+        report.add(("ledger", "ref"), f"this is the branch of environment {owner}; name another")
     return Settings(
         name=value.get("name", ""),
         environments=environments,
@@ -158,7 +161,7 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
         ),
         credentials=credentials,
         known_hosts=value.get("known_hosts", ""),
-        ledger=parse_ledger(value.get("ledger", {}), report),
+        ledger=ledger,
         lock=parse_lock(value.get("lock", {}), report),
     )
 

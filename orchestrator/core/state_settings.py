@@ -17,8 +17,10 @@ DEFAULT_EXPIRY_SECONDS = 600
 _SSH_URL = re.compile(
     r"ssh://([A-Za-z0-9_][A-Za-z0-9_.+-]*@)?[A-Za-z0-9\[][A-Za-z0-9.:\]-]*/[A-Za-z0-9._@+=,~/-]+"
 )
-_SCP_LIKE = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.+-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9._@+=,~/-]+")
-_PATH = re.compile(r"(file://)?[A-Za-z0-9._/][A-Za-z0-9._@+=,~/ -]*")
+_SCP_LIKE = re.compile(
+    r"([A-Za-z0-9_][A-Za-z0-9_.+-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!//)[A-Za-z0-9._@+=,~/-]+"
+)
+_PATH = re.compile(r"(file://|~/)?[A-Za-z0-9._/][A-Za-z0-9._@+=,~/ -]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

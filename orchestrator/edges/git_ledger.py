@@ -55,9 +55,18 @@ class GitLedger:
 
     Args:
         ref: as `orchestrator.core.state_refs` names it.
+        outage_seconds: how long a remote that cannot be reached is waited for.
     """
 
-    def __init__(self, repository: StateRepository, ref: str, pending: PendingRecords) -> None:
+    def __init__(
+        self,
+        repository: StateRepository,
+        ref: str,
+        pending: PendingRecords,
+        *,
+        outage_seconds: float = OUTAGE_SECONDS,
+    ) -> None:
+        self._outage_seconds = outage_seconds
         self._repository = repository
         self._ref = ref
         self._pending = pending
@@ -140,7 +149,8 @@ class GitLedger:
             self._tree = None
             now = time.monotonic()
             outage = 0.0 if raced else outage or now
-            if now - began > RACE_SECONDS or (outage and now - outage > OUTAGE_SECONDS):
+            if now - began > RACE_SECONDS or (outage and now - outage >= self._outage_seconds):
+                self._outage_seconds = 0.0  # once is enough for one command
                 raise self._unreachable(details)
             spread = min(2.0, 0.1 + (now - began) / 10)
             pause(0.01, spread if raced else 2 * spread)

@@ -38,6 +38,7 @@ class HeldLock:
         self._tip = tip
         self._state = state
         self._releases: set[str] = set()
+        self._given_up = False
         self._changing = threading.RLock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lock {branch.environment}", daemon=True)
@@ -49,11 +50,11 @@ class HeldLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is None and not self._given_up:
             self.release(fenced=False)
             return
         with contextlib.suppress(GitError, LockError):
-            self.release(fenced=False)
+            self.release(fenced=False, patient=not self._given_up)
 
     @property
     def branch(self) -> LockBranch:
@@ -66,18 +67,19 @@ class HeldLock:
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_SECONDS)
 
-    def release(self, *, fenced: bool) -> None:
+    def release(self, *, fenced: bool, patient: bool = True) -> None:
         """The lock is free, by our own hand. What is not ours any more is left alone; twice is as once.
 
         Args:
             fenced: every host of the environment has seen our token.
+            patient: a remote that is away is waited for a little.
 
         Raises:
             LockError: it was broken; `lost` is set.
             GitError: the remote cannot be reached; the lock expires, and has to be broken then.
         """
         self._ended.set()
-        deadline = time.monotonic() + RELEASE_SECONDS
+        deadline = time.monotonic() + (RELEASE_SECONDS if patient else 0)
         with self._changing:
             while self._state.held and not self.lost.is_set():
                 move = self.releasing(fenced=fenced)
@@ -87,6 +89,7 @@ class HeldLock:
                 if pushed.verdict == "done" or self._find_out():
                     self.released(move)
                 elif time.monotonic() >= deadline:
+                    self._given_up = True
                     raise GitError(
                         f"the lock of {self._branch.environment} could not be released",
                         details=pushed.details,
@@ -105,8 +108,8 @@ class HeldLock:
         return LockError(
             f"this run lost the lock of {environment} (token {self.token}): it was broken, and may be another's",
             details=self._what_is_there(),
-            resolution="nothing of it was released by this run; see `orchestrator lock show` and "
-            f"`orchestrator history {environment}`",
+            resolution=f"see `orchestrator history {environment}` for who has deployed since, and `orchestrator "
+            f"status --environment {environment}`; hosts that saw a later run refuse this one",
         )
 
     @contextlib.contextmanager

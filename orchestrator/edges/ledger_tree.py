@@ -68,7 +68,7 @@ class LedgerTree:
     def append(self, record: Record) -> tuple[LedgerTree, tuple[Record, ...]]:
         """The tree after that event, and the attempts that were found dead with it; itself if it is there already.
 
-        An attempt that opens with a lock closes those that held the lock before it: they can do nothing any more.
+        An attempt with a lock closes those that held the lock before it: they can do nothing any more.
 
         Raises:
             GitFailureError: the commit cannot be made (signed).
@@ -76,7 +76,7 @@ class LedgerTree:
         if self._has(record):
             return self, ()
         tree, dead = self, []
-        if record.is_open and record.lock_token is not None:
+        if record.lock_token is not None:
             for other in self.open_records(record.environment):
                 if other.lock_token is not None and other.lock_token < record.lock_token:
                     dead.append(interrupt_record(other, ended=moment()))

@@ -162,7 +162,7 @@ class EnvironmentLock:
 
     def _still_held(self, state: LockState, timeout_seconds: float) -> LockError:
         return LockError(
-            f"{self._environment} is still locked after {timeout_seconds:.0f} s",
+            f"{self._environment} is still locked after {timeout_seconds:g} s",
             details=(state.describe(moment()),),
             resolution=f"wait for that run{_at(state)}, or raise --lock-timeout; when it is dead, "
             f"`orchestrator lock break {self._environment} --reason '...'`",

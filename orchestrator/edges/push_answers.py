@@ -49,7 +49,7 @@ def judge_push(answer: Answer) -> PushVerdict:
         return "not atomic"
     rejected = [line.lower() for line in answer.text.splitlines() if line.startswith("!\t")]
     if answer.code is not None and rejected:
-        if any(word in line for line in rejected for word in _IN_THE_WAY):
+        if any(word in errors for word in _IN_THE_WAY):
             return "refused"
         own = [line for line in rejected if "atomic push failed" not in line] or rejected
         if all(any(word in line for word in _RACES) for line in own):

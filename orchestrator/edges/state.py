@@ -13,7 +13,7 @@ from orchestrator.core.state_refs import is_lock_ref_of, ledger_ref, lock_ref
 from orchestrator.core.state_settings import LOCK_PREFIX
 from orchestrator.edges.clone import Clone, read_clone
 from orchestrator.edges.git import DeploymentRepository
-from orchestrator.edges.git_ledger import GitLedger
+from orchestrator.edges.git_ledger import OUTAGE_SECONDS, GitLedger
 from orchestrator.edges.lock import EnvironmentLock
 from orchestrator.edges.lock_branch import LockBranch
 from orchestrator.edges.pending import PendingRecords
@@ -32,11 +32,14 @@ class State:
         ledger_repository: StateRepository,
         lock_repository: StateRepository,
         pending: PendingRecords,
+        outage_seconds: float,
     ) -> None:
         self._settings = settings
         self._stack = stack
         self._lock_repository = lock_repository
-        self.ledger = GitLedger(ledger_repository, ledger_ref(settings, stack), pending)
+        self.ledger = GitLedger(
+            ledger_repository, ledger_ref(settings, stack), pending, outage_seconds=outage_seconds
+        )
 
     def lock(self, environment: str, holder: Holder) -> EnvironmentLock:
         """The lock of that environment, for `holder`."""
@@ -70,7 +73,12 @@ class State:
 
 @contextlib.contextmanager
 def open_state(
-    repository: DeploymentRepository, settings: Settings, *, actor: str = "", clone: Clone | None = None
+    repository: DeploymentRepository,
+    settings: Settings,
+    *,
+    actor: str = "",
+    clone: Clone | None = None,
+    outage_seconds: float = OUTAGE_SECONDS,
 ) -> Iterator[State]:
     """Lock and ledger as `settings` place them; what git needs for that is removed afterwards.
 
@@ -78,6 +86,7 @@ def open_state(
 
     Args:
         actor: author of the commits where git knows none; empty: as the repository says.
+        outage_seconds: how long the ledger waits for a remote that cannot be reached.
 
     Raises:
         GitError: the clone cannot be read.
@@ -103,6 +112,7 @@ def open_state(
             ledger_repository=ledger_repository,
             lock_repository=lock_repository,
             pending=PendingRecords(repository.state_directory / "pending"),
+            outage_seconds=outage_seconds,
         )
 
 

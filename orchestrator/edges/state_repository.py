@@ -34,6 +34,8 @@ from orchestrator.errors import GitError
 _SCRATCH = ".scratch"
 _OWNER = "owner"
 _ABANDONED_SECONDS = 3600
+STUCK_RACES = 10
+_OTHER_FORMAT = ("mismatched algorithms", "hash algorithm")
 _DIGITS = {"sha1": 40, "sha256": 64}
 
 
@@ -84,6 +86,7 @@ class StateRepository:
             git_directory=str(self._directory / "repository"),
         )
         self._fetching = threading.Lock()
+        self._races: dict[tuple[tuple[str, str], ...], int] = {}
         self._numbers = itertools.count()
         self._identity: dict[str, str] | None = None
         self._signs: bool | None = True if signing_key else None
@@ -136,11 +139,7 @@ class StateRepository:
         """
         with self._fetching:
             answer = self._fetch(ref, seconds)
-            if answer.code and _is_other_format(answer):
-                # A repository in another object format: ours is made again in that one.
-                other = {"sha1": "sha256", "sha256": "sha1"}[self._object_format]
-                shutil.rmtree(self._git.git_directory)
-                self._initialise(other)
+            if self._has_changed_format(answer):
                 answer = self._fetch(ref, seconds)
             if answer.code == 0:
                 return self._git.check("rev-parse", "--verify", "refs/state/fetched").text
@@ -218,7 +217,11 @@ class StateRepository:
             *(f"{move.commit}:{move.ref}" for move in moves),
             seconds=seconds,
         )
+        if self._has_changed_format(answer):
+            return Pushed(verdict="raced")
         verdict = judge_push(answer)
+        if verdict == "raced" and self._is_stuck(moves):
+            verdict = "refused"
         return Pushed(verdict=verdict, details=() if verdict == "done" else push_words(answer))
 
     def unreachable(self, answer: Answer | tuple[str, ...]) -> GitError:
@@ -244,6 +247,23 @@ class StateRepository:
             f"+{ref}:refs/state/fetched",
             seconds=seconds,
         )
+
+    def _is_stuck(self, moves: tuple[Move, ...]) -> bool:
+        """Whether the server has said so often that another was quicker, where nothing has moved, that it is none.
+
+        Such as a lock file that a server left behind.
+        """
+        key = tuple((move.ref, move.expected) for move in moves)
+        self._races[key] = self._races.get(key, 0) + 1
+        return self._races[key] >= STUCK_RACES
+
+    def _has_changed_format(self, answer: Answer) -> bool:
+        """Whether the remote has another object format, and ours is made again, empty, in that one."""
+        if answer.code == 0 or not any(words in answer.errors for words in _OTHER_FORMAT):
+            return False
+        shutil.rmtree(self._git.git_directory)
+        self._initialise({"sha1": "sha256", "sha256": "sha1"}[self._object_format])
+        return True
 
     def _initialise(self, object_format: str) -> None:
         self._object_format = object_format
@@ -280,10 +300,6 @@ class StateRepository:
             if (directory / _OWNER).exists():
                 return directory
             os.close(self._owner)  # another command took it for abandoned before we owned it
-
-
-def _is_other_format(answer: Answer) -> bool:
-    return "mismatched algorithms" in answer.errors or "hash algorithm" in answer.errors
 
 
 def _remove_abandoned(parent: Path) -> None:

@@ -141,6 +141,12 @@ def test_staging_without_answer(given: HostReport, result: str, kind: str) -> No
     assert (one.result, one.kind) == (result, kind)
 
 
+def test_host_that_had_a_later_run_does_not_have_what_this_one_saw() -> None:
+    problem = {"kind": "fenced", "message": "m", "resolution": ""}
+    one = fold(said("stage", result="failed", problem=problem)).placements[0]
+    assert (one.result, one.version, one.kind) == ("failed", None, "fenced")
+
+
 def test_late_start_does_not_hide_an_answer() -> None:
     outcome = fold(report("stage", status="unreachable", msg="x"), report("stage", status="started"))
     assert outcome.placements[0].kind == "unreachable"
