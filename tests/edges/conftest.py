@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.edges.remotes import ISOLATED
+
 if TYPE_CHECKING:
     from tests.edges.host import Host
 
@@ -39,3 +41,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setattr(host_program.receipts, "state_root", lambda: state)
     with ArtifactServer(tmp_path / "store", username="ci", password=PASSWORD) as server:
         yield Host(tmp_path, server)
+
+
+@pytest.fixture
+def isolated_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """git knows nothing of the user and the machine."""
+    for name, value in ISOLATED.items():
+        monkeypatch.setenv(name, value)
