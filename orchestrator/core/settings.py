@@ -13,6 +13,7 @@ from orchestrator.core.plain_values import check_plain_values
 from orchestrator.core.references import check_origin, parse_credentials
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.schema import check_schema
+from orchestrator.core.state_settings import LedgerSettings, LockSettings, parse_ledger, parse_lock
 from orchestrator.core.toml_text import parse_toml
 from orchestrator.core.urls import origin_of, url_problem
 from orchestrator.core.violations import Path, Report, Violations
@@ -67,6 +68,8 @@ class Settings:
     repositories: Mapping[str, Repository] = field(default_factory=dict)
     credentials: Mapping[str, str] | None = None
     known_hosts: str = ""
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    lock: LockSettings = field(default_factory=LockSettings)
 
 
 def parse_settings(content: bytes | None, label: str, schema: Mapping[str, Any]) -> Settings:
@@ -143,10 +146,13 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
     owners: dict[str, str] = {}
     for name, environment in environments.items():
         branch = environment.branch or name
-        owner = owners.setdefault(branch, name)
-        if owner != name:
-            message = f"environment {owner} has the branch {branch} already; give each its own `branch`"
+        first = owners.setdefault(branch, name)
+        if first != name:
+            message = f"environment {first} has the branch {branch} already; give each its own `branch`"
             report.add(("environments", name, "branch"), message)
+    ledger = parse_ledger(value.get("ledger", {}), report)
+    if (owner := owners.get(ledger.ref.removeprefix("refs/heads/"))) is not None:
+        report.add(("ledger", "ref"), f"this is the branch of environment {owner}; name another")
     return Settings(
         name=value.get("name", ""),
         environments=environments,
@@ -155,6 +161,8 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
         ),
         credentials=credentials,
         known_hosts=value.get("known_hosts", ""),
+        ledger=ledger,
+        lock=parse_lock(value.get("lock", {}), report),
     )
 
 

@@ -90,14 +90,6 @@ url = "https://files.example.net/"
             "format = 1\n[protection.production]\nsoak_minutes = 60",
             '2: protection: "protection" is not implemented in',
         ),
-        (
-            "format = 1\n[ledger]\nref = 'x'",
-            '2: ledger: "ledger" is not implemented in version 0.1.0 yet; remove it',
-        ),
-        (
-            "format = 1\n[lock]\nref = 'x'",
-            '2: lock: "lock" is not implemented in version 0.1.0 yet; remove it',
-        ),
         ("format = 1\n[environments.'a b']", '2: environments["a b"]: "a b" is no environment name'),
         (
             "format = 1\n[environments.dev]\n\nbranch = '-x'",
@@ -201,7 +193,6 @@ def test_example_is_refused_by_name_only() -> None:
         for line in settings_problems((EXAMPLES / "stack-orchestrator.toml").read_bytes())
     ] == [
         'orchestrator.toml:12: protection: "protection" is not implemented in version 0.1.0 yet',
-        'orchestrator.toml:18: ledger: "ledger" is not implemented in version 0.1.0 yet',
     ]
 
 
