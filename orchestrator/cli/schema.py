@@ -8,7 +8,7 @@ from orchestrator.edges.schemas import SchemaName, read_schema
 
 
 @click.command("schema")
-@click.argument("document", type=click.Choice(["manifest", "environment", "settings"]))
+@click.argument("document", type=click.Choice(["manifest", "environment", "settings", "record"]))
 def command(document: SchemaName) -> int:
     """Print the JSON Schema (2020-12) of a document."""
     import json

@@ -1,0 +1,108 @@
+"""From the ledger's entries, newest first, to what readers ask: which attempts, and what was live when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from orchestrator.core.history_index import Indexed
+from orchestrator.core.ledger_entry import Entry
+from orchestrator.core.lock_state import LockState
+from orchestrator.core.record import Record, RecordPlacement
+
+Said = TypeVar("Said", Entry, Indexed)
+SECONDS = len("2026-11-24T05:38:50")
+
+
+def latest_entries(entries: Iterable[Said]) -> Iterator[Said]:
+    """Each attempt once, by the last that was said of it.
+
+    Args:
+        entries: newest first.
+    """
+    seen: set[tuple[str, str]] = set()
+    for entry in entries:
+        key = (entry.environment, entry.id)
+        if key not in seen:
+            seen.add(key)
+            yield entry
+
+
+def is_before(one: str, other: str) -> bool:
+    """Whether the moment `one` is before `other`; both ISO 8601 in UTC, to the second."""
+    return one[:SECONDS] < other[:SECONDS]
+
+
+def verdict_of(record: Record, lock: LockState | None) -> str:
+    """The verdict; of an open attempt, whether it may still run.
+
+    Args:
+        lock: of its environment; None when it cannot be asked.
+    """
+    if not record.is_open:
+        return record.verdict
+    if record.lock_token is None or lock is None:
+        return "open"
+    return "running" if lock.held and lock.token == record.lock_token else "interrupted?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A time in which one version was live on one host.
+
+    Attributes:
+        since, since_record: the attempt after which it was.
+        until, until_record: the attempt after which it was not; empty: it still is.
+        next_version: what came then; None: nobody can say; empty: nothing.
+    """
+
+    environment: str
+    host: str
+    region: str
+    deployment_path: str
+    since: str
+    since_record: str
+    until: str = ""
+    until_record: str = ""
+    next_version: str | None = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it still is, as far as the ledger knows."""
+        return not self.until
+
+
+def live_intervals(records: Iterable[Record], application: str, version: str) -> tuple[Interval, ...]:
+    """When and where `version` was live, oldest first for each host.
+
+    Args:
+        records: closed attempts, oldest first.
+    """
+    current: dict[tuple[str, str, str], Interval] = {}
+    found: list[Interval] = []
+    for record in records:
+        for one in record.placements:
+            if one.application != application or (one.version is None and one.result != "unknown"):
+                continue
+            key = (record.environment, one.host, one.deployment_path)
+            running = current.get(key)
+            if running is None and one.version == version:
+                current[key] = _begin(record, one)
+            elif running is not None and one.version != version:
+                end = replace(running, until=record.ended, until_record=record.id, next_version=one.version)
+                found.append(end)
+                del current[key]
+    found.extend(current.values())
+    return tuple(sorted(found, key=lambda one: (one.environment, one.host, one.deployment_path, one.since)))
+
+
+def _begin(record: Record, one: RecordPlacement) -> Interval:
+    return Interval(
+        environment=record.environment,
+        host=one.host,
+        region=one.region,
+        deployment_path=one.deployment_path,
+        since=record.ended,
+        since_record=record.id,
+    )
