@@ -1,0 +1,235 @@
+"""The ledger: a branch of the remote that only grows, one commit for each event."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from orchestrator.core.ledger_state import LedgerState
+from orchestrator.core.record import Record
+from orchestrator.edges.git_process import GitFailureError
+from orchestrator.edges.held_lock import HeldLock
+from orchestrator.edges.ledger_tree import MARK, LedgerTree, read_tree
+from orchestrator.edges.lock_branch import pause, short
+from orchestrator.edges.pending import PendingRecords
+from orchestrator.edges.state_repository import Move, Pushed, StateRepository
+from orchestrator.errors import GitError, LedgerError
+
+RACE_SECONDS = 120.0
+OUTAGE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Where an event is now.
+
+    Attributes:
+        commit: of the ledger's branch; empty when it could not be pushed.
+        interrupted: attempts of runs before that had not ended and never will; closed with it.
+        pending: the file that keeps it for the next command; empty when it was pushed, or cannot be kept.
+        problem: why it was not pushed.
+        lock_released: the lock was released by the same push.
+    """
+
+    commit: str = ""
+    interrupted: tuple[Record, ...] = ()
+    pending: str = ""
+    problem: LedgerError | None = None
+    lock_released: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Push:
+    """One event on its way."""
+
+    record: Record
+    lock: HeldLock | None
+    fenced: bool
+    interrupted: tuple[Record, ...] = ()
+    pushed: list[Record] = field(default_factory=list)
+    lock_released: bool = False
+
+
+class GitLedger:
+    """One branch of one repository.
+
+    Args:
+        ref: as `orchestrator.core.state_refs` names it.
+        outage_seconds: how long a remote that cannot be reached is waited for.
+    """
+
+    def __init__(
+        self,
+        repository: StateRepository,
+        ref: str,
+        pending: PendingRecords,
+        *,
+        outage_seconds: float = OUTAGE_SECONDS,
+    ) -> None:
+        self._outage_seconds = outage_seconds
+        self._repository = repository
+        self._ref = ref
+        self._pending = pending
+        self._tree: LedgerTree | None = None
+
+    def open(self, record: Record) -> Recorded:
+        """The attempt is known to have begun; open ones whose lock had a lower token are closed as interrupted."""
+        if not record.is_open:
+            raise ValueError(f"{record.id} has ended already")
+        return self._append(_Push(record=record, lock=None, fenced=False))
+
+    def close(self, record: Record, lock: HeldLock | None = None, *, fenced: bool = False) -> Recorded:
+        """The attempt is known to have ended.
+
+        Args:
+            lock: released by the same push where the server can do that; `lock.release` does it otherwise.
+            fenced: as for `lock.release`.
+        """
+        if record.is_open:
+            raise ValueError(f"{record.id} has no verdict")
+        shared = lock is not None and lock.branch.repository is self._repository
+        return self._append(_Push(record=record, lock=lock if shared else None, fenced=fenced))
+
+    def state(self, environment: str) -> LedgerState:
+        """What is live there as far as the ledger knows.
+
+        Raises:
+            GitError: the remote cannot be reached.
+            LedgerError: the branch is no ledger.
+        """
+        self._tree = read_tree(self._repository, self._ref)
+        if self._tree.is_foreign:
+            raise self._foreign()
+        return self._tree.state(environment)
+
+    def open_records(self, environment: str) -> tuple[Record, ...]:
+        """The attempts there that have begun and not ended.
+
+        Raises:
+            GitError: the remote cannot be reached.
+        """
+        self._tree = read_tree(self._repository, self._ref)
+        return tuple(self._tree.open_records(environment))
+
+    def _append(self, push: _Push) -> Recorded:
+        with self._pending.exclusively():
+            # Kept first: whatever ends this process now, a later command of this clone pushes it.
+            kept = self._keep(push.record)
+            try:
+                commit = self._push_until_done(push)
+            except LedgerError as error:
+                return _not_pushed(error, kept)
+            for record in push.pushed:
+                self._pending.remove(record)
+        return Recorded(commit=commit, interrupted=push.interrupted, lock_released=push.lock_released)
+
+    def _push_until_done(self, push: _Push) -> str:
+        """The branch has the event, and those that waited before it."""
+        waiting = [one for one in self._pending.read() if one.id != push.record.id]
+        push.pushed = [*waiting, push.record]
+        began, outage = time.monotonic(), 0.0
+        while True:
+            details: tuple[str, ...] = ()
+            try:
+                before = self._tree = self._tree or read_tree(self._repository, self._ref)
+                if before.is_foreign:
+                    raise self._foreign()
+                after = self._extend(before, push)
+                if after.tip == before.tip:
+                    return after.tip
+                pushed = self._push(Move(ref=self._ref, expected=before.tip, commit=after.tip), push)
+                if pushed.verdict == "done":
+                    self._tree = after
+                    return after.tip
+                if pushed.verdict == "refused":
+                    raise self._refused(pushed)
+                details, raced = pushed.details, pushed.verdict == "raced"
+            except GitError as error:
+                details, raced = error.details, False
+            self._tree = None
+            now = time.monotonic()
+            outage = 0.0 if raced else outage or now
+            if now - began > RACE_SECONDS or (outage and now - outage > self._outage_seconds):
+                raise self._unreachable(details)
+            spread = min(2.0, 0.1 + (now - began) / 10)
+            pause(0.01, spread if raced else 2 * spread)
+
+    def _extend(self, tree: LedgerTree, push: _Push) -> LedgerTree:
+        try:
+            for record in push.pushed:
+                tree, interrupted = tree.append(record)
+                if record is push.record:
+                    push.interrupted = interrupted
+        except GitFailureError as error:
+            raise LedgerError(
+                "the record cannot be committed or signed",
+                details=error.details,
+                resolution="see `[ledger] signing_key` in orchestrator.toml, and git's user.signingkey and "
+                "gpg.format",
+            ) from None
+        return tree
+
+    def _push(self, move: Move, push: _Push) -> Pushed:
+        """The event alone, or together with the lock's release."""
+        lock = push.lock
+        if lock is None or lock.lost.is_set():
+            return self._repository.push(move)
+        with lock.unchanging():
+            release = lock.releasing(fenced=push.fenced)
+            pushed = self._repository.push(move, release)
+            if pushed.verdict == "done":
+                lock.released(release)
+                push.lock_released = True
+                return pushed
+            if pushed.verdict == "unreachable" or (pushed.verdict == "raced" and _is_ours(lock)):
+                return pushed
+        # The lock was lost, or the server cannot push both at once: the event goes alone.
+        push.lock = None
+        return self._repository.push(move)
+
+    def _keep(self, record: Record) -> str | OSError:
+        try:
+            return str(self._pending.keep(record))
+        except OSError as error:
+            return error
+
+    def _refused(self, pushed: Pushed) -> LedgerError:
+        return LedgerError(
+            f"{self._repository.shown} does not allow a push to {short(self._ref)}",
+            details=pushed.details,
+            resolution="allow this account to push to `orchestrator/**` there (write access, no protection "
+            'of these branches), or name another repository in orchestrator.toml: [ledger] repository = "..."',
+        )
+
+    def _unreachable(self, details: tuple[str, ...]) -> LedgerError:
+        return LedgerError(
+            f"the record could not be pushed to {short(self._ref)} of {self._repository.shown}",
+            details=details,
+            resolution="check the network and your access to it",
+        )
+
+    def _foreign(self) -> LedgerError:
+        return LedgerError(
+            f"the branch {short(self._ref)} of {self._repository.shown} is no ledger: it has no {MARK}",
+            resolution='name another branch in orchestrator.toml: [ledger] ref = "..."; if it was one, restore '
+            "its last good commit by a further commit",
+        )
+
+
+def _is_ours(lock: HeldLock) -> bool:
+    """Whether the lock is still ours, as far as can be found out."""
+    try:
+        return lock.is_still_ours()
+    except GitError:
+        return True
+
+
+def _not_pushed(error: LedgerError, kept: str | OSError) -> Recorded:
+    if isinstance(kept, str):
+        what, path = f"it is kept in {kept}; the next command that writes to the ledger pushes it", kept
+    else:
+        what, path = f"it cannot be kept here either ({kept.strerror}): keep what is printed", ""
+    resolution = f"{error.resolution}; {what}"
+    return Recorded(
+        pending=path, problem=LedgerError(error.brief, details=error.details, resolution=resolution)
+    )
