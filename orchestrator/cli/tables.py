@@ -30,6 +30,19 @@ COLOURS = {
     "in sync": "green",
     "drift": "red",
     "behind": "yellow",
+    "success": "green",
+    "partial": "yellow",
+    "cancelled": "yellow",
+    "superseded": "dim",
+    "running": "yellow",
+    "open": "yellow",
+    "interrupted": "red",
+    "interrupted?": "red",
+    "held": "yellow",
+    "expired": "red",
+    "free": "green",
+    "live": "green",
+    "gone": "dim",
 }
 SHOWN_STEPS = 200
 

@@ -1,0 +1,105 @@
+"""`orchestrator history`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.cli.ledger_reading import LedgerReader
+    from orchestrator.core.history_index import Indexed
+    from orchestrator.core.lock_state import LockState
+    from orchestrator.core.record import Record
+
+SHOWN = 20
+
+
+@click.command("history")
+@click.argument("environment", metavar="ENV")
+@click.option("--application", "-a", metavar="A", default="", help="Only attempts about this application.")
+@click.option(
+    "--since", metavar="WHEN", default="", help="Only what started since: a date, a time (UTC), 7d or 12h."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help=f"The newest N.  [default: {SHOWN}]")
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--json", "json_path", metavar="FILE", default="", help="Records for machines; - is stdout.")
+@click.pass_obj
+def command(directory: str, /, **options: Any) -> int:
+    """Show the attempts to deploy to an environment, newest first, from the ledger in git."""
+    from orchestrator.cli.ledger_reading import LedgerReader, write_documents
+    from orchestrator.cli.moments import parse_moment
+    from orchestrator.errors import UsageError
+
+    if options["everything"] and options["limit"]:
+        raise UsageError("--limit and --all exclude each other", resolution="keep one")
+    environment = options["environment"]
+    since = parse_moment(options["since"]) if options["since"] else ""
+    reader = LedgerReader(directory, environment)
+    limit = None if options["everything"] else options["limit"] or SHOWN
+    found = list(islice(_select(reader, environment, options["application"], since), limit))
+    path = options["json_path"]
+    if path:
+        write_documents(path, "attempts", reader.texts(found), environment=environment)
+    if path != "-":
+        _show(reader, environment, found)
+    reader.warn()
+    return 0
+
+
+def _select(reader: LedgerReader, environment: str, application: str, since: str) -> Iterator[Indexed]:
+    """What was asked for, newest first."""
+    from orchestrator.core.history import is_before
+
+    for one in reader.attempts(environment):
+        if application and application not in one.applications:
+            continue
+        if since and is_before(one.started, since):
+            continue
+        yield one
+
+
+def _show(reader: LedgerReader, environment: str, found: list[Indexed]) -> None:
+    from orchestrator.cli.tables import line, make_console, print_table
+    from orchestrator.core.history import verdict_of
+
+    console = make_console()
+    records = list(reader.records(found))
+    if not records:
+        line(console, f"the ledger has no attempt to deploy to {environment} that fits")
+        return
+    lock = _lock(reader, environment) if any(record.is_open for record in records) else None
+    rows = [_row(record, verdict_of(record, lock)) for record in records]
+    columns = ("record", "started (UTC)", "verdict", "manifest", "commit", "by", "placements", "took")
+    print_table(console, columns, rows, 2)
+
+
+def _row(record: Record, verdict: str) -> tuple[str, ...]:
+    from orchestrator.cli.ledger_reading import plain, shown_moment
+
+    counts = ", ".join(f"{count} {result}" for result, count in sorted(record.counts().items()))
+    kind = "" if record.kind == "deploy" else f"{record.kind}: "
+    return (
+        record.id,
+        shown_moment(record.started),
+        plain(verdict),
+        plain(record.manifest_version) or "-",
+        plain(record.commit[:10]) or "-",
+        plain(record.actor) or "-",
+        plain(f"{kind}{counts}") or "-",
+        "-" if record.is_open else f"{record.duration_seconds:.0f} s",
+    )
+
+
+def _lock(reader: LedgerReader, environment: str) -> LockState | None:
+    """The environment's lock; None when it cannot be read: then it is only said that the attempt is open."""
+    from orchestrator.edges.state import open_state, this_process
+    from orchestrator.errors import GitError, LockError
+
+    try:
+        with open_state(reader.repository, reader.settings) as state:
+            return state.lock(environment, this_process(reader.repository)).show()
+    except (GitError, LockError):
+        return None
