@@ -17,7 +17,7 @@ from orchestrator.cli.options import write_json
 @click.pass_obj
 def command(directory: str, /, **options: Any) -> int:
     """Show where a version was live, from when to when, and where it still is, by the ledger."""
-    from orchestrator.cli.ledger_reading import LedgerReader, shown_moment, shown_version
+    from orchestrator.cli.ledger_reading import LedgerReader, plain, shown_moment, shown_version
     from orchestrator.cli.tables import line, make_console, print_table
     from orchestrator.core.history import live_intervals
 
@@ -40,7 +40,7 @@ def command(directory: str, /, **options: Any) -> int:
     table = [
         (
             one.environment,
-            one.host,
+            plain(one.host),
             "live" if one.is_live else "gone",
             shown_moment(one.since),
             "" if one.is_live else shown_moment(one.until),

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.lock_state import LockState
 from orchestrator.edges.clock import moment
+from orchestrator.edges.held_lock import HeldLock
+from orchestrator.edges.lock import EnvironmentLock
+from orchestrator.errors import LockError
 from tests.edges.remotes import (
     GitDaemon,
+    closed,
     git,
     lock_of,
     lock_states,
     make_clone,
+    make_record,
     make_remote,
     serve_http,
     start_worker,
@@ -139,3 +146,55 @@ def test_eight_runners_never_interleave_and_lose_no_record(tmp_path: Path, kind:
         remote, "log", "--format=%(trailers:key=Attempt-Id,valueonly,separator=)", "orchestrator/ledger"
     )
     assert sorted(ids.split()) == sorted([one["run"] for one in results] * 2)
+
+
+def take(lock: EnvironmentLock) -> HeldLock:
+    """The lock, from a dead runner too: its last push may arrive after it."""
+    for _ in range(3):
+        try:
+            return lock.acquire(timeout_seconds=2)
+        except LockError:
+            with suppress(LockError):
+                lock.break_("killed")
+    raise AssertionError("it cannot be had")
+
+
+def test_runners_killed_at_any_instant_leave_a_record_of_every_attempt(tmp_path: Path) -> None:
+    remote = make_remote(tmp_path)
+    clones = [make_clone(remote, tmp_path / f"clone{number}") for number in range(2)]
+    journal = tmp_path / "journal"
+    chance = random.Random(20261124)
+    said: list[str] = []
+    for number in range(14):
+        clone = clones[number % 2]
+        worker = start_worker(str(clone), "deploy", str(journal), "3")
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(chance.uniform(0.3, 1.2))
+        worker.kill()
+        output, errors = worker.communicate()
+        assert errors == ""
+        said += [json.loads(line)["run"] for line in output.splitlines() if line.endswith("}")]
+        with state_of(clone) as state, suppress(LockError):
+            lock_of(clone, state, "operator").break_("killed")
+    for clone in clones:
+        with state_of(clone) as state, take(lock_of(clone, state, "last")) as held:
+            record = make_record(f"last-{clone.name}", lock_token=held.token)
+            assert state.ledger.open(record).problem is None
+            assert state.ledger.close(closed(record), held).problem is None
+    with state_of(clones[0]) as state:
+        assert state.ledger.open_records("production") == ()
+    entries: dict[str, list[str]] = {}
+    keys = "%(trailers:key=Attempt-Id,valueonly,separator=) %(trailers:key=Verdict,valueonly,separator=)"
+    for line in git(remote, "log", "--reverse", f"--format={keys}", "orchestrator/ledger").splitlines():
+        run, verdict = line.split()
+        entries.setdefault(run, []).append(verdict)
+    begun = [line.split() for line in journal.read_text().splitlines() if line.startswith("begin")]
+    assert {run for _, _, run in begun} <= entries.keys()
+    assert [int(token) for _, token, _ in begun] == sorted({int(token) for _, token, _ in begun})
+    assert {run for run in said if entries[run][-1] == "success"} == set(said)
+    assert {tuple(verdicts) for verdicts in entries.values()} <= {
+        ("open", "success"),
+        ("open", "interrupted"),
+        ("open", "interrupted", "success"),
+    }
+    assert not list((tmp_path / "clone0" / ".git" / "orchestrator").rglob("pending/*.json"))
