@@ -57,7 +57,11 @@ CHECKS = (
             "-m", "pytest", "-q", "tests/core", "--cov=orchestrator/core", "--cov-branch", "--cov-report=term"
         ),
     ),
-    Check(group="unit", name="edges", command=python("-m", "pytest", "-q", "tests/edges")),
+    Check(
+        group="unit",
+        name="edges",
+        command=python("-m", "pytest", "-q", "tests/edges", "-n", "3", "--dist", "loadfile"),
+    ),
     Check(
         group="fleet",
         name="fleet",
