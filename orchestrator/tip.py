@@ -48,7 +48,10 @@ def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_b
     Raises:
         GitError, RevisionError, UsageError.
     """
-    if not (target.branch or target.environment or target.ref or target.worktree) and ci.branch:
+    if not (target.branch or target.environment or target.ref or target.worktree):
+        if ci.is_pull_request:
+            nothing = "this job is a pull request's, which is not merged yet; nothing to deploy"
+            return Choice(revision=repository.resolve_ref("HEAD"), nothing=nothing)
         target = replace(target, branch=ci.branch)
     notes: list[str] = []
     try:

@@ -448,3 +448,6 @@ def test_branch_that_is_no_environment_is_nothing_to_deploy(directory: Path) -> 
         said = delivery.run(clone, "deploy", environ=github(commit, branch))
         assert "nothing to deploy" in said
         assert delivery.subjects() == before
+    request = github(commit, GITHUB_EVENT_NAME="pull_request", GITHUB_REF="refs/pull/7/merge")
+    assert "is a pull request's" in delivery.run(clone, "deploy", environ=request)
+    assert delivery.subjects() == before
