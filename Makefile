@@ -25,8 +25,11 @@ fleet: $(VENV)/.tested
 molecule: $(VENV)/.tested
 	$(BIN)/python -m tests.run molecule
 
-bench: $(VENV)/.tested ## against plain playbooks, on fleet hosts, in one run
-	$(BIN)/python -m tests.fleet.bench
+bench: $(VENV)/.benched ## against playbooks, pyinfra and a shell loop, on fleet hosts, in one run
+	$(BIN)/python -m tests.bench $(BENCH)
+
+cases: $(VENV)/.tested ## write the golden cases anew; review the diff
+	$(BIN)/python -m tests.cases --write
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +40,10 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,molecule]'
+	touch $@
+
+$(VENV)/.benched: $(VENV)/.tested
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $@
 
 clean:

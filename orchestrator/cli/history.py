@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from orchestrator.cli.ledger_reading import Found, LedgerReader
+    from orchestrator.cli.ledger_reading import LedgerReader
+    from orchestrator.core.history_index import Indexed
     from orchestrator.core.lock_state import LockState
     from orchestrator.core.record import Record
 
 SHOWN = 20
-BATCH = 100
 
 
 @click.command("history")
@@ -39,42 +39,34 @@ def command(directory: str, /, **options: Any) -> int:
     since = parse_moment(options["since"]) if options["since"] else ""
     reader = LedgerReader(directory, environment)
     limit = None if options["everything"] else options["limit"] or SHOWN
-    found = islice(_select(reader, environment, options["application"], since, limit), limit)
+    found = list(islice(_select(reader, environment, options["application"], since), limit))
     path = options["json_path"]
-    if path == "-":
-        write_documents(path, "attempts", (one.text for one in found), environment=environment)
-    else:
-        kept = list(found)
-        if path:
-            write_documents(path, "attempts", (one.text for one in kept), environment=environment)
-        _show(reader, environment, kept)
+    if path:
+        write_documents(path, "attempts", reader.texts(found), environment=environment)
+    if path != "-":
+        _show(reader, environment, found)
     reader.warn()
     return 0
 
 
-def _select(
-    reader: LedgerReader, environment: str, application: str, since: str, limit: int | None
-) -> Iterator[Found]:
-    """What was asked for, newest first. Documents are read in batches: no more than the limit needs."""
-    from orchestrator.core.history import concerns, is_before
+def _select(reader: LedgerReader, environment: str, application: str, since: str) -> Iterator[Indexed]:
+    """What was asked for, newest first."""
+    from orchestrator.core.history import is_before
 
-    entries = reader.attempts(environment, since=since)
-    size = None if limit is None else max(limit, BATCH) if application else limit
-    while batch := list(islice(entries, size)):
-        for found in reader.read(batch):
-            if application and not concerns(found.document, application):
-                continue
-            if since and is_before(found.document["started"], since):
-                continue
-            yield found
+    for one in reader.attempts(environment):
+        if application and application not in one.applications:
+            continue
+        if since and is_before(one.started, since):
+            continue
+        yield one
 
 
-def _show(reader: LedgerReader, environment: str, found: list[Found]) -> None:
+def _show(reader: LedgerReader, environment: str, found: list[Indexed]) -> None:
     from orchestrator.cli.tables import line, make_console, print_table
     from orchestrator.core.history import verdict_of
 
     console = make_console()
-    records = list(reader.as_records(found))
+    records = list(reader.records(found))
     if not records:
         line(console, f"the ledger has no attempt to deploy to {environment} that fits")
         return

@@ -6,15 +6,13 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import click
 
-from orchestrator.core.history import latest_entries
-from orchestrator.core.ledger_entry import Entry
-from orchestrator.core.record import Record, check_record, read_record
+from orchestrator.core.history_index import Indexed
+from orchestrator.core.record import Record, parse_record
 from orchestrator.core.settings import Settings, branch_for_environment, parse_settings
 from orchestrator.core.state_refs import ledger_ref
 from orchestrator.edges.clone import read_clone
@@ -24,18 +22,6 @@ from orchestrator.edges.schemas import read_schema
 from orchestrator.errors import RevisionError, UsageError
 
 SETTINGS = "orchestrator.toml"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One attempt as the ledger has it.
-
-    Attributes:
-        text: its document, which is `document` when parsed.
-    """
-
-    text: str
-    document: dict[str, Any]
 
 
 class LedgerReader:
@@ -55,33 +41,28 @@ class LedgerReader:
         for warning in self._history.refresh():
             click.echo(f"warning: {warning}", err=True)
 
-    def attempts(self, environment: str = "", *, since: str = "", containing: str = "") -> Iterator[Entry]:
-        """Each attempt by the last that was said of it, newest first."""
-        for entry in latest_entries(self._history.entries(since=since, containing=containing)):
-            if environment in ("", entry.environment):
-                yield entry
-
-    def read(self, entries: Iterable[Entry]) -> Iterator[Found]:
-        """The attempts' documents; what is no record of that attempt is skipped."""
-        for entry, content in self._history.documents(entries):
-            try:
-                text = (content or b"").decode("utf-8")
-                document = json.loads(text)
-                check_record(document)
-                if (document["id"], document["environment"]) != (entry.id, entry.environment):
-                    raise ValueError("it is another attempt's")
-            except ValueError as error:
-                self._skip(entry, error)
+    def attempts(self, environment: str = "") -> Iterator[Indexed]:
+        """Each attempt that can be read, newest first."""
+        for one in self._history.attempts():
+            if environment not in ("", one.environment):
                 continue
-            yield Found(text=text, document=document)
+            if one.problem:
+                self._skipped.append(f"{one.id} in commit {one.commit[:10]} ({plain(one.problem)})")
+            else:
+                yield one
 
-    def as_records(self, found: Iterable[Found]) -> Iterator[Record]:
-        """The documents as records; one with a field that is wrong is skipped."""
-        for one in found:
+    def texts(self, attempts: Iterable[Indexed]) -> Iterator[str]:
+        """The attempts' documents."""
+        for _, text in self._history.documents(attempts):
+            yield text
+
+    def records(self, attempts: Iterable[Indexed]) -> Iterator[Record]:
+        """The attempts' records; one with a field that is wrong is skipped."""
+        for one, text in self._history.documents(attempts):
             try:
-                yield read_record(one.document)
+                yield parse_record(text)
             except ValueError as error:
-                self._skip(one.document["id"], error)
+                self._skipped.append(f"{one.id} in commit {one.commit[:10]} ({plain(str(error))})")
 
     def warn(self) -> None:
         """Standard error says what was skipped."""
@@ -91,10 +72,6 @@ class LedgerReader:
             click.echo(
                 f"warning: entries of the ledger cannot be read and are left out: {shown}{more}", err=True
             )
-
-    def _skip(self, what: Entry | str, error: ValueError) -> None:
-        name = what if isinstance(what, str) else f"{what.id} in commit {what.commit[:10]}"
-        self._skipped.append(f"{name} ({plain(str(error))[:200]})")
 
 
 def state_settings(repository: DeploymentRepository, environment: str) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
@@ -98,12 +99,15 @@ class Progress:
             )
 
     def _render(self) -> Any:
+        from rich.console import Group
         from rich.spinner import Spinner
         from rich.table import Table
         from rich.text import Text
 
         if not self._states:
             return Text("")
+        counts = collections.Counter(word for word, _, _ in self._states.values())
+        summary = ", ".join(f"{count} {word}" for word, count in counts.items())
         table = Table.grid(padding=(0, 2))
         for host, (word, style, since) in list(self._states.items())[:SHOWN_HOSTS]:
             waited = f"{time.monotonic() - since:.0f} s" if since else ""
@@ -111,4 +115,4 @@ class Progress:
             table.add_row(mark, host, Text(word, style=style), waited)
         if len(self._states) > SHOWN_HOSTS:
             table.add_row("", f"… and {len(self._states) - SHOWN_HOSTS} more hosts", "", "")
-        return table
+        return Group(Text(f"{len(self._states)} hosts: {summary}", style="bold"), table)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from orchestrator.cli.ledger_reading import Found, LedgerReader
+    from orchestrator.cli.ledger_reading import LedgerReader
+    from orchestrator.core.history_index import Indexed
     from orchestrator.core.record import Record
 
 
@@ -29,31 +30,27 @@ def command(directory: str, /, **options: Any) -> int:
     found = _at(reader, environment, when) if separator else _by_id(reader, asked)
     if options["json_path"]:
         with json_output(options["json_path"]) as file:
-            file.write(found.text)
+            file.writelines(reader.texts([found]))
     if options["json_path"] != "-":
-        for record in reader.as_records([found]):
+        for record in reader.records([found]):
             _print(record)
     reader.warn()
     return 0
 
 
-def _by_id(reader: LedgerReader, asked: str) -> Found:
+def _by_id(reader: LedgerReader, asked: str) -> Indexed:
     from orchestrator.errors import UsageError
 
-    near = {}
-    for entry in reader.attempts(containing=f"Attempt-Id: {asked}"):
-        if entry.id.startswith(asked):
-            near[entry.id] = entry
-        if entry.id == asked:
-            near = {asked: entry}
-            break
+    near = {one.id: one for one in reader.attempts() if one.id.startswith(asked)}
+    if asked in near:
+        return near[asked]
     if len(near) > 1:
         raise UsageError(
             f"{len(near)} attempts begin with {asked!r}",
             details=tuple(list(near)[:20]),
             resolution="write more of the id",
         )
-    for found in reader.read(near.values()):
+    for found in near.values():
         return found
     raise UsageError(
         f"the ledger has no attempt {asked!r}",
@@ -61,14 +58,14 @@ def _by_id(reader: LedgerReader, asked: str) -> Found:
     )
 
 
-def _at(reader: LedgerReader, environment: str, when: str) -> Found:
+def _at(reader: LedgerReader, environment: str, when: str) -> Indexed:
     from orchestrator.cli.moments import parse_moment
     from orchestrator.core.history import is_before
     from orchestrator.errors import UsageError
 
     until = "" if when == "last" else parse_moment(when, end_of_day=True)
-    for found in reader.read(reader.attempts(environment)):
-        if not until or not is_before(until, found.document["started"]):
+    for found in reader.attempts(environment):
+        if not until or not is_before(until, found.started):
             return found
     raise UsageError(
         f"the ledger has no attempt to deploy to {environment}{f' until {until}' if until else ''}",

@@ -17,15 +17,14 @@ from orchestrator.cli.options import write_json
 @click.pass_obj
 def command(directory: str, /, **options: Any) -> int:
     """Show where a version was live, from when to when, and where it still is, by the ledger."""
-    from orchestrator.cli.ledger_reading import LedgerReader, shown_moment, shown_version
+    from orchestrator.cli.ledger_reading import LedgerReader, plain, shown_moment, shown_version
     from orchestrator.cli.tables import line, make_console, print_table
-    from orchestrator.core.history import concerns, live_intervals
+    from orchestrator.core.history import live_intervals
 
     application, version = options["application"], options["version"]
     reader = LedgerReader(directory)
-    closed = [entry for entry in reader.attempts() if not entry.is_open]
-    about = (found for found in reader.read(reversed(closed)) if concerns(found.document, application))
-    records = reader.as_records(about)
+    about = [one for one in reader.attempts() if application in one.applications and not one.is_open]
+    records = reader.records(reversed(about))
     intervals = live_intervals(records, application, version)
     reader.warn()
     if options["json_path"]:
@@ -41,7 +40,7 @@ def command(directory: str, /, **options: Any) -> int:
     table = [
         (
             one.environment,
-            one.host,
+            plain(one.host),
             "live" if one.is_live else "gone",
             shown_moment(one.since),
             "" if one.is_live else shown_moment(one.until),

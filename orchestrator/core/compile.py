@@ -11,7 +11,8 @@ from packaging.version import InvalidVersion, Version
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
-from orchestrator.core.model import Artifact, Desired, Host, Placement
+from orchestrator.core.machines import Machine, record_of
+from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
 from orchestrator.core.plan import Action, Group, Orphan, Plan, PlannedArtifact, Step
 
@@ -215,25 +216,23 @@ def _planned_artifact(desired: Desired, artifacts: Mapping[str, ResolvedArtifact
 
 
 def _find_orphans(desired: Desired, observed: Mapping[str, ObservedHost]) -> list[Orphan]:
-    machines = {host.name: _machine(host) for host in desired.hosts}
+    records = {host.name: record_of(host) for host in desired.hosts}
     wanted = {
-        (_machine(placement.host), placement.application.name, placement.deployment_path)
+        (record_of(placement.host), placement.application.name, placement.deployment_path)
         for placement in desired.placements
     }
-    orphans: dict[tuple[str, str, str], Orphan] = {}
+    # What a resting host is to have is not in `placements`; another name of its machine would show it.
+    resting = {record_of(host) for host in desired.hosts if host.maintenance}
+    orphans: dict[tuple[Machine, str, str], Orphan] = {}
     for name, host in sorted(observed.items()):
+        record = records.get(name, (name,))
         for (application, path), found in sorted(host.placements.items()):
-            key = (machines.get(name, name), application, path)
-            if key not in wanted and key not in orphans:
+            key = (record, application, path)
+            if record not in resting and key not in wanted and key not in orphans:
                 orphans[key] = Orphan(
                     application=application, host=name, deployment_path=path, version=found.version
                 )
     return list(orphans.values())
-
-
-def _machine(host: Host) -> str:
-    """What tells machines apart: hosts with a local connection are all this one."""
-    return "" if host.connection == "local" else host.name
 
 
 def _find_downgrades(steps: tuple[Step, ...]) -> list[str]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
+from orchestrator.core.history_index import Indexed
 from orchestrator.core.ledger_entry import Entry
 from orchestrator.core.lock_state import LockState
 from orchestrator.core.record import Record, RecordPlacement
 
+Said = TypeVar("Said", Entry, Indexed)
 SECONDS = len("2026-11-24T05:38:50")
 
 
-def latest_entries(entries: Iterable[Entry]) -> Iterator[Entry]:
+def latest_entries(entries: Iterable[Said]) -> Iterator[Said]:
     """Each attempt once, by the last that was said of it.
 
     Args:
@@ -43,11 +45,6 @@ def verdict_of(record: Record, lock: LockState | None) -> str:
     if record.lock_token is None or lock is None:
         return "open"
     return "running" if lock.held and lock.token == record.lock_token else "interrupted?"
-
-
-def concerns(document: Mapping[str, Any], application: str) -> bool:
-    """Whether the attempt in a checked document was about that application."""
-    return any(one.get("application") == application for one in document.get("placements", ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast, get_args
+
+T = TypeVar("T")
 
 State = Literal["none", "staged", "active", "healthy", "bad"]
 
@@ -79,29 +81,54 @@ class ObservedHost:
         return cls(name=name, status="unreachable", kind=kind, detail=detail, placements={})
 
 
-def parse_observed(host: str, placements: list[Mapping[str, Any]]) -> ObservedHost:
-    """The host program's answer to the phase `observe`, as a value.
+def parse_observed(host: str, placements: Any) -> ObservedHost:
+    """The host program's answer to the phase `observe`, as a value; a host that answers nonsense is unknown.
 
     Args:
         host: the host's name in the inventory.
         placements: one object per receipt, as `roles/placement/files/host_program/observe.py` writes it.
     """
-    found = [
-        ObservedPlacement(
-            application=entry["application"],
-            deployment_path=entry["deployment_path"],
-            version=entry["version"],
-            release=entry["release"],
-            artifact_sha256=entry["artifact_sha256"],
-            configuration_digest=entry["configuration_digest"],
-            state=entry["state"],
-            previous_version=entry["previous_version"],
-            problems=tuple(entry["problems"]),
-        )
-        for entry in placements
-    ]
+    try:
+        found = [_parse_placement(entry) for entry in _typed(placements, list)]
+    except (KeyError, TypeError, ValueError):
+        detail = "its answer makes no sense; look at the receipts on that host"
+        return ObservedHost.unreachable(host, detail, "host")
     return ObservedHost(
         name=host,
         status="observed",
         placements={(entry.application, entry.deployment_path): entry for entry in found},
+    )
+
+
+def _parse_placement(entry: Any) -> ObservedPlacement:
+    state = _typed(entry["state"], str)
+    if state not in get_args(State):
+        raise ValueError(state)
+    texts = {
+        name: _shown(entry[name])
+        for name in (
+            "application",
+            "deployment_path",
+            "version",
+            "release",
+            "artifact_sha256",
+            "configuration_digest",
+            "previous_version",
+        )
+    }
+    problems = tuple(_shown(problem) for problem in _typed(entry["problems"], list))
+    return ObservedPlacement(**texts, state=cast(State, state), problems=problems)
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def _shown(text: Any) -> str:
+    """Return the text with what no terminal and no digest should get written out: a host may say anything."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in _typed(text, str)
     )

@@ -8,6 +8,7 @@ from orchestrator.core.dependencies import waves
 from orchestrator.core.deployment_paths import ancestors, fill_path, filled_path_problem
 from orchestrator.core.environment import Entry, ParsedEnvironment
 from orchestrator.core.hosts import ALL, HostTable
+from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.manifest import SITE, ApplicationDraft, ParsedManifest
 from orchestrator.core.model import Application, Host, Placement, Repository
 from orchestrator.core.violations import quote
@@ -139,17 +140,17 @@ def _place(
 
 def _check_paths(placements: Iterable[Placement], entries: Mapping[str, Entry]) -> None:
     """Two placements on one machine have directories of their own, none inside the other's."""
-    machines: dict[tuple[str, ...], dict[str, Placement]] = {}
+    machines: dict[Machine, dict[str, Placement]] = {}
     clashes: dict[tuple[str, str], list[tuple[Placement, Placement]]] = {}
     wanted = [placement for placement in placements if placement.deployment_path]
     for placement in wanted:
-        first = machines.setdefault(_machine(placement.host), {}).setdefault(
+        first = machines.setdefault(machine_of(placement.host), {}).setdefault(
             placement.deployment_path, placement
         )
         if first is not placement:
             _note(clashes, first, placement)
     for placement in wanted:
-        machine = machines[_machine(placement.host)]
+        machine = machines[machine_of(placement.host)]
         for ancestor in ancestors(placement.deployment_path):
             if ancestor in machine:
                 _note(clashes, machine[ancestor], placement)
@@ -172,9 +173,3 @@ def _note(
 
 def _describe(placement: Placement) -> str:
     return f"{placement.application.name} on {placement.host.name} ({placement.deployment_path})"
-
-
-def _machine(host: Host) -> tuple[str, ...]:
-    if host.connection == "local":
-        return ("local",)
-    return (host.address.lower(), str(host.port), host.proxy_jump)

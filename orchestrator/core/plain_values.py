@@ -13,8 +13,12 @@ MAX_STRING_CHARACTERS = 16 * 1024
 MAX_NUMBER = 2**53
 
 # C0 and C1 controls, line and paragraph separators, lone surrogates, and the invisible characters that
-# reorder or hide text when a reviewer reads it (bidirectional controls, zero width space, joiner, BOM).
-_NOT_PLAIN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# reorder or hide text when a reviewer reads it (bidirectional controls, soft hyphen, zero width space, word
+# joiner, BOM, interlinear annotation, tags). Joiners that scripts and emoji need are text.
+_NOT_PLAIN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def check_plain_values(value: Any, report: Report) -> None:

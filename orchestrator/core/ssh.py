@@ -59,10 +59,16 @@ def _jump_keys(hosts: list[Host]) -> dict[str, str]:
         for hop in host.proxy_jump.split(",") if host.proxy_jump else ():
             target = by_name.get(hop)
             key = private_key_path((target or host).private_key)
-            address = target.address if target else hop.rpartition("@")[2].split(":")[0]
+            address = target.address if target else _bare(hop)
             if key:
                 found[address] = key
     return found
+
+
+def _bare(hop: str) -> str:
+    """The address of `[user@]host[:port]`, without the brackets of IPv6."""
+    place = hop.rpartition("@")[2]
+    return place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
 
 
 def _quote(path: str) -> str:

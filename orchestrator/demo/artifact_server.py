@@ -2,12 +2,14 @@
 
 Written from the documented behaviour of Nexus, not from its code: exact paths below
 `/repository/<repository>/`, uploads by PUT, 401 without credentials, single ranges answered with 206 (no
-`Accept-Ranges` header is sent), several ranges with a full 200, and the search API for assets by name.
+`Accept-Ranges` header is sent), several ranges with a full 200, and the search API for assets by name, which
+pages: what a page shows of the index need not match, so that it may be empty and still have a successor.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -26,6 +28,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _PIECE_BYTES = 1 << 20
+_PAGE_ASSETS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +55,25 @@ class ArtifactServer:
         root: created when it is missing.
         username: asked for, with `password`, on every path; empty: nobody is asked.
         port: 0 takes a free one.
+        page_assets: how many assets of the index one page of the search API looks at.
     """
 
     def __init__(
-        self, root: Path, *, username: str = "", password: str = "", address: str = "127.0.0.1", port: int = 0
+        self,
+        root: Path,
+        *,
+        username: str = "",
+        password: str = "",
+        address: str = "127.0.0.1",
+        port: int = 0,
+        page_assets: int = _PAGE_ASSETS,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.log = Log()
         expected = base64.b64encode(f"{username}:{password}".encode()).decode() if username else ""
-        self._server = _Server((address, port), self.handler(root.resolve(), expected, self.log))
+        handler = self.handler(root.resolve(), expected, self.log)
+        handler.page_assets = page_assets
+        self._server = _Server((address, port), handler)
         host, bound = self._server.server_address[:2]
         self.url = f"http://{host!s}:{bound}"
 
@@ -106,6 +119,7 @@ class Handler(BaseHTTPRequestHandler):
     root: Path
     expected: str
     log: Log
+    page_assets = _PAGE_ASSETS
 
     def do_GET(self) -> None:
         """Artifacts, the search API, the status API."""
@@ -188,23 +202,26 @@ class Handler(BaseHTTPRequestHandler):
 
     def _search(self, query: dict[str, list[str]]) -> None:
         repository, name = query.get("repository", [""])[0], query.get("name", [""])[0]
-        items: list[dict[str, Any]] = []
-        file = (self.root / repository / name.lstrip("/").replace("\0", "")).resolve()
-        if name.startswith("/") and file.is_relative_to(self.root) and file.is_file():
-            content = file.read_bytes()
-            items.append(
-                {
-                    "path": name,
-                    "repository": repository,
-                    "fileSize": len(content),
-                    "checksum": {
-                        "sha1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
-                        "sha256": hashlib.sha256(content).hexdigest(),
-                    },
-                }
-            )
-        body = json.dumps({"items": items, "continuationToken": None}).encode()
-        self._answer(HTTPStatus.OK, body, {"Content-Type": "application/json"})
+        token = query.get("continuationToken", ["0"])[0]
+        if not token.isdecimal():
+            self._answer(HTTPStatus.NOT_ACCEPTABLE, b"")
+            return
+        index = self._index(repository)
+        first, end = int(token), int(token) + self.page_assets
+        items = [
+            _asset(self.root / repository, repository, path) for path in index[first:end] if path == name
+        ]
+        page = {"items": items, "continuationToken": str(end) if end < len(index) else None}
+        self._answer(HTTPStatus.OK, json.dumps(page).encode(), {"Content-Type": "application/json"})
+
+    def _index(self, repository: str) -> list[str]:
+        """The repository's assets as a raw one names them: with a leading slash, uploads left out."""
+        folder = (self.root / repository.replace("\0", "")).resolve()
+        if not repository or not folder.is_relative_to(self.root) or not folder.is_dir():
+            return []
+        files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".upload")
+        inside = (path for path in files if path.resolve().is_relative_to(self.root))
+        return sorted(f"/{path.relative_to(folder).as_posix()}" for path in inside)
 
     def _answer(self, status: HTTPStatus, body: bytes, headers: dict[str, str] | None = None) -> None:
         self._start(status, headers or {}, len(body))
@@ -221,3 +238,25 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(length))
         self.end_headers()
+
+
+@functools.lru_cache(maxsize=1000)
+def _checksums(file: Path, size_bytes: int, modified_ns: int) -> dict[str, str]:
+    """Computed once for each content: Nexus too has them from the upload, and does not read the file to answer."""
+    hashers = {"sha1": hashlib.sha1(usedforsecurity=False), "sha256": hashlib.sha256()}
+    with file.open("rb") as content:
+        while piece := content.read(_PIECE_BYTES):
+            for hasher in hashers.values():
+                hasher.update(piece)
+    return {name: hasher.hexdigest() for name, hasher in hashers.items()}
+
+
+def _asset(folder: Path, repository: str, path: str) -> dict[str, Any]:
+    file = folder / path.lstrip("/")
+    found = file.stat()
+    return {
+        "path": path,
+        "repository": repository,
+        "fileSize": found.st_size,
+        "checksum": _checksums(file, found.st_size, found.st_mtime_ns),
+    }

@@ -164,10 +164,17 @@ def play(demo: Demo) -> None:
     say("\n5. 2.0.1 mends it, and goes all the way.")
     demo.release("2.0.1")
     demo.orchestrate("deploy", "--branch", "dev")
-    for source, target in (("dev", "staging"), ("staging", "production")):
-        demo.promote(source, target)
-        demo.orchestrate("deploy", "--branch", target)
-    say("\n6. What runs where:")
+    demo.promote("dev", "staging")
+    demo.orchestrate("deploy", "--branch", "staging")
+    say("\n   What the pull request to production says, asking no host:")
+    demo.orchestrate(
+        "plan", "--base", "production", "--head", "staging", "--format", "markdown", "--from-ledger"
+    )
+    demo.promote("staging", "production")
+    demo.orchestrate("deploy", "--branch", "production")
+    say("\n6. Every attempt is in the ledger, a branch of the same repository:")
+    demo.orchestrate("history", "dev")
+    say("\n7. What runs where:")
     demo.orchestrate("status", "--verify")
 
 

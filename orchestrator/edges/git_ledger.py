@@ -182,9 +182,11 @@ class GitLedger:
                 lock.released(release)
                 push.lock_released = True
                 return pushed
-        # The server has no atomic pushes, or one of both was refused or raced: the event by itself comes first.
-        push.lock = None if pushed.verdict != "unreachable" else lock
-        return pushed if pushed.verdict == "unreachable" else self._repository.push(move)
+            if pushed.verdict == "unreachable" or (pushed.verdict == "raced" and _is_ours(lock)):
+                return pushed
+        # The lock was lost, or the server cannot push both at once: the event goes alone.
+        push.lock = None
+        return self._repository.push(move)
 
     def _keep(self, record: Record) -> str | OSError:
         try:
@@ -213,6 +215,14 @@ class GitLedger:
             resolution='name another branch in orchestrator.toml: [ledger] ref = "..."; if it was one, restore '
             "its last good commit by a further commit",
         )
+
+
+def _is_ours(lock: HeldLock) -> bool:
+    """Whether the lock is still ours, as far as can be found out."""
+    try:
+        return lock.is_still_ours()
+    except GitError:
+        return True
 
 
 def _not_pushed(error: LedgerError, kept: str | OSError) -> Recorded:

@@ -170,11 +170,14 @@ def with_settings(
         kept.append(("user.signingkey", signing_key))
         if signing_key.startswith(("/", "~", "./", "key::", "ssh-")) or signing_key.endswith(".pub"):
             kept.append(("gpg.format", "ssh"))
+    # What the environment says of git already stays above the clone's settings, as git has it.
+    count = environment.get("GIT_CONFIG_COUNT", "")
+    for number in range(int(count) if count.isdigit() else 0):
+        name = environment.get(f"GIT_CONFIG_KEY_{number}", "")
+        kept.append((name, environment.get(f"GIT_CONFIG_VALUE_{number}", "")))
     kept.extend(_OVERRIDES)
-    taken = environment.get("GIT_CONFIG_COUNT", "")
-    first = int(taken) if taken.isdigit() else 0
-    added = {"GIT_CONFIG_COUNT": str(first + len(kept))}
-    for number, (name, value) in enumerate(kept, first):
+    added = {"GIT_CONFIG_COUNT": str(len(kept))}
+    for number, (name, value) in enumerate(kept):
         added[f"GIT_CONFIG_KEY_{number}"] = name
         added[f"GIT_CONFIG_VALUE_{number}"] = value
     if "core.sshcommand" not in names and not {"GIT_SSH", "GIT_SSH_COMMAND"} & environment.keys():

@@ -15,6 +15,7 @@ from orchestrator.edges.state_repository import Move
 from orchestrator.errors import GitError, LockError
 
 RELEASE_SECONDS = 60.0
+RENEWAL_SECONDS = 30.0
 JOIN_SECONDS = 5.0
 
 
@@ -61,6 +62,11 @@ class HeldLock:
         """Where it is kept."""
         return self._branch
 
+    @property
+    def is_renewing(self) -> bool:
+        """Whether the thread still renews it: neither released, nor lost, nor stopped."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """It is not renewed any more, and not released either."""
         self._ended.set()
@@ -86,9 +92,14 @@ class HeldLock:
                 pushed = self._branch.repository.push(move)
                 if pushed.verdict == "refused":
                     raise self._branch.refused(pushed)
-                if pushed.verdict == "done" or self._find_out():
+                if pushed.verdict == "done":
                     self.released(move)
-                elif time.monotonic() >= deadline:
+                    break
+                with contextlib.suppress(GitError):
+                    self._take_over_or_lose()
+                if self.lost.is_set() or not self._state.held:
+                    break
+                if time.monotonic() >= deadline:
                     self._given_up = True
                     raise GitError(
                         f"the lock of {self._branch.environment} could not be released",
@@ -96,8 +107,7 @@ class HeldLock:
                         resolution=f"it expires at {self._state.expires}; then `orchestrator lock break "
                         f"{self._branch.environment} --reason '...'` frees it",
                     )
-                elif not self.lost.is_set():
-                    pause(0.2, 1.0)
+                pause(0.2, 1.0)
         self.stop()
         if self.lost.is_set():
             raise self.error()
@@ -151,7 +161,7 @@ class HeldLock:
                 if self._ended.is_set() or not self._state.held:
                     return
                 try:
-                    done = self._renew_once(max(5.0, interval))
+                    done = self._renew_once(min(RENEWAL_SECONDS, max(5.0, interval)))
                 except Exception:  # no network, no disk, no process: the next try may work
                     done = False
             if self.lost.is_set():
@@ -169,27 +179,14 @@ class HeldLock:
             self._take_over_or_lose()
         return pushed.verdict == "done"
 
-    def _find_out(self) -> bool:
-        """Whether one of our pushes released the lock although git could not say so."""
-        try:
-            if self._branch.repository.tip(self._branch.ref) in self._releases:
-                return True
-            self._take_over_or_lose()
-        except GitError:
-            pass
-        return False
-
     def _take_over_or_lose(self) -> None:
-        """Goes on from the branch's tip when that still says that we hold the lock; else sets `lost`."""
+        """Goes on from the branch's tip when that says that we hold the lock, or released it; else sets `lost`."""
         try:
             tip, state = self._branch.read()
         except LockError:
-            state = None
-        if (
-            state is not None
-            and state.held
-            and (state.token, state.holder) == (self.token, self._branch.holder)
-        ):
+            tip, state = "", None
+        ours = state is not None and (state.token, state.holder) == (self.token, self._branch.holder)
+        if state is not None and ours and (state.held or tip in self._releases):
             self._tip, self._state = tip, state
         else:
             self.lost.set()

@@ -12,6 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
+from orchestrator.core.history import latest_entries
+from orchestrator.core.history_index import Index, Indexed, index_entry, parse_index, render_index
 from orchestrator.core.ledger_entry import Entry, parse_entry
 from orchestrator.edges.clone import Clone
 from orchestrator.edges.git_process import Answer, GitProcess, end_group, said, with_settings
@@ -36,8 +38,9 @@ class History:
         self._remote = clone.location(location)
         self._shown = clone.shown(location)
         self._source = ref
-        key = sha256(f"{self._shown}\n{ref}".encode()).hexdigest()[:16]
-        self._ref = f"refs/ledger/{key}"
+        self._key = sha256(f"{self._shown}\n{ref}".encode()).hexdigest()[:16]
+        self._ref = f"refs/ledger/{self._key}"
+        self._index = Index()
         self._use(clone.object_format)
 
     def refresh(self) -> tuple[str, ...]:
@@ -59,33 +62,67 @@ class History:
             ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            answer = self._fetch("")
-            if answer.code and ("mismatched algorithms" in answer.errors or "hash algo" in answer.errors):
-                self._use({"sha1": "sha256", "sha256": "sha1"}[self._object_format])
-                answer = self._fetch("")
-            if answer.code and "non-fast-forward" in answer.errors:
-                warning = f"{short(self._source)} of {self._shown} was rewritten: its history is not complete"
-                answer = self._fetch("+")
-                return (warning, *self._judge(answer))
-            return self._judge(answer)
+            warnings = self._fetch_and_judge()
+            self._update()
+            return warnings
         finally:
             os.close(descriptor)
 
-    def entries(self, *, since: str = "", containing: str = "") -> Iterator[Entry]:
-        """What the branch says, newest first; commits that are none of ours are left out.
+    def attempts(self) -> Iterator[Indexed]:
+        """Each attempt by the last that was said of it, newest first; commits that are none of ours are left out."""
+        return latest_entries(reversed(self._index.entries))
 
-        Args:
-            since: nothing that was pushed before that moment.
-            containing: only commits with that text in their message.
-        """
-        if self._git.run("rev-parse", "--verify", "--quiet", self._ref).code != 0:
+    def documents(self, attempts: Iterable[Indexed]) -> Iterator[tuple[Indexed, str]]:
+        """The attempts whose documents can be read, and these."""
+        if not self._index.entries:
             return
-        arguments = ["log", "-z", "--format=%H%n%B"]
-        if since:
-            arguments.append(f"--since={since}")
-        if containing:
-            arguments += ["--fixed-strings", f"--grep={containing}"]
-        with self._stream([*arguments, self._ref, "--"]) as output:
+        with open(self._path("documents"), "rb") as file:
+            for one in attempts:
+                if not one.problem:
+                    file.seek(one.offset)
+                    yield one, file.read(one.length).decode("utf-8")
+
+    def _update(self) -> None:
+        """The index says what the branch says. Only what is new is read from git."""
+        tip = self._git.run("rev-parse", "--verify", "--quiet", self._ref).text
+        path = self._path("index")
+        self._index = parse_index(path.read_bytes()) if path.exists() else Index()
+        if tip in ("", self._index.tip):
+            return
+        documents = self._path("documents")
+        size = documents.stat().st_size if documents.exists() else 0
+        known = self._index.tip
+        if size < self._index.documents_size or (
+            known and self._git.run("merge-base", "--is-ancestor", known, tip).code != 0
+        ):
+            # Another history, or half of a cache: it is made again. Who reads the old files goes on reading them.
+            path.unlink(missing_ok=True)
+            documents.unlink(missing_ok=True)
+            self._index = Index()
+        new = list(latest_entries(self._entries(self._index.tip, tip)))[::-1]
+        with open(documents, "ab") as file:
+            file.truncate(self._index.documents_size)
+            offset = self._index.documents_size
+            lines = []
+            for entry, content in self._contents(new):
+                lines.append(index_entry(entry, content, offset))
+                if lines[-1].length:
+                    file.write(content or b"")
+                    offset += lines[-1].length
+            file.flush()
+            os.fsync(file.fileno())
+        with open(path, "ab") as file:
+            file.truncate(self._index.size)
+            file.write(render_index(lines, tip=tip, documents_size=offset))
+        self._index = parse_index(path.read_bytes())
+
+    def _path(self, what: str) -> Path:
+        return Path(self._git.git_directory) / f"{self._key}.{what}"
+
+    def _entries(self, known: str, tip: str) -> Iterator[Entry]:
+        """What the branch says after the commit `known`, newest first."""
+        span = f"{known}..{tip}" if known else tip
+        with self._stream(["log", "-z", "--format=%H%n%B", span, "--"]) as output:
             rest = b""
             while chunk := output.read(_CHUNK_BYTES):
                 *commits, rest = (rest + chunk).split(b"\0")
@@ -93,16 +130,13 @@ class History:
                     yield from _entry(commit)
             yield from _entry(rest)
 
-    def documents(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes | None]]:
+    def _contents(self, entries: list[Entry]) -> Iterator[tuple[Entry, bytes | None]]:
         """Each entry with its document; None where the branch does not have it."""
-        wanted = list(entries)
-        if not wanted:
-            return
         with tempfile.TemporaryFile() as names:
-            names.write("".join(f"{entry.document}\n" for entry in wanted).encode())
+            names.write("".join(f"{entry.document}\n" for entry in entries).encode())
             names.seek(0)
             with self._stream(["cat-file", "--batch"], names) as output:
-                for entry in wanted:
+                for entry in entries:
                     header = output.readline().split()
                     if len(header) < 3:
                         yield entry, None
@@ -118,6 +152,17 @@ class History:
             directory=self._clone.top,
             git_directory=str(self._clone.git_directory / "orchestrator" / name),
         )
+
+    def _fetch_and_judge(self) -> tuple[str, ...]:
+        answer = self._fetch("")
+        if answer.code and ("mismatched algorithms" in answer.errors or "hash algo" in answer.errors):
+            self._use({"sha1": "sha256", "sha256": "sha1"}[self._object_format])
+            answer = self._fetch("")
+        if answer.code and "non-fast-forward" in answer.errors:
+            warning = f"{short(self._source)} of {self._shown} was rewritten: its history is not complete"
+            answer = self._fetch("+")
+            return (warning, *self._judge(answer))
+        return self._judge(answer)
 
     def _fetch(self, force: str) -> Answer:
         if not (Path(self._git.git_directory) / "HEAD").exists():

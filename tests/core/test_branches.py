@@ -44,8 +44,8 @@ def test_explicit_file_is_not_needed_to_be_an_environment() -> None:
 
 
 def test_reserved_branch_is_none_whatever_settings_say() -> None:
-    settings = make_settings('[environments.dev]\nbranch = "orchestrator/ledger"\n')
-    assert is_environment_branch(settings, "orchestrator/ledger", FILES, ()) is None
+    settings = make_settings('[environments.dev]\nbranch = "orchestrator/notes"\n')
+    assert is_environment_branch(settings, "orchestrator/notes", FILES, ()) is None
 
 
 def test_typo_gets_a_hint() -> None:

@@ -147,6 +147,40 @@ def test_local_hosts_are_one_machine_and_not_each_others_orphans() -> None:
     assert [(one.host, one.deployment_path) for one in plan.orphans] == [("h1", "/srv/old")]
 
 
+def test_two_names_of_one_machine_are_not_each_others_orphans() -> None:
+    desired = make_desired(
+        make_placement(make_application("site"), make_host("web", address="2001:db8::1", become=True)),
+        make_placement(
+            make_application("api"),
+            make_host("app", address="2001:DB8:0::1", user="root"),
+            deployment_path="/a",
+        ),
+    )
+    receipts = [
+        replace(next(iter(converged(desired).placements.values())), application=name, deployment_path=path)
+        for name, path in (("site", "/srv/site"), ("api", "/a"), ("old", "/old"))
+    ]
+    plan = make_plan(desired, make_observed("web", *receipts), make_observed("app", *receipts))
+    assert [(one.host, one.application) for one in plan.orphans] == [("app", "old")]
+
+
+def test_receipts_of_another_user_of_the_machine_are_others() -> None:
+    desired = make_desired(
+        make_placement(host=make_host("web", become=True)),
+        make_placement(make_application("api"), make_host("app", user="app"), deployment_path="/a"),
+    )
+    plan = make_plan(desired, make_observed("app", *converged(desired).placements.values()))
+    assert [(one.host, one.application) for one in plan.orphans] == [("app", "site")]
+
+
+def test_placement_of_a_resting_host_is_no_orphan_of_its_machine() -> None:
+    desired = make_desired(make_placement(host=make_host("one", connection="local")))
+    resting = make_host("two", connection="local", maintenance=True)
+    desired = replace(desired, hosts=(*desired.hosts, resting))
+    theirs = converged(desired, deployment_path="/srv/two").placements.values()
+    assert make_plan(desired, make_observed("one", *theirs)).orphans == ()
+
+
 def test_host_in_maintenance_is_listed() -> None:
     desired = make_desired()
     resting = make_host("web2", maintenance=True)
@@ -210,20 +244,54 @@ def test_compile_is_deterministic(order: list[str], reached: set[str]) -> None:
     assert canonical_json(plan_document(one)["steps"]) == canonical_json(plan_document(two)["steps"])
 
 
+ENTRY = {
+    "application": "site",
+    "deployment_path": "/srv/site",
+    "version": "1",
+    "release": "1-a",
+    "artifact_sha256": SHA,
+    "configuration_digest": "c",
+    "state": "healthy",
+    "previous_version": "0",
+    "problems": ["p"],
+}
+
+
 def test_answer_of_a_host_is_parsed() -> None:
-    entry = {
-        "application": "site",
-        "deployment_path": "/srv/site",
-        "version": "1",
-        "release": "1-a",
-        "artifact_sha256": SHA,
-        "configuration_digest": "c",
-        "state": "healthy",
-        "previous_version": "0",
-        "problems": ["p"],
-    }
-    found = parse_observed("web1", [entry]).placements["site", "/srv/site"]
+    found = parse_observed("web1", [ENTRY]).placements["site", "/srv/site"]
     assert (found.version, found.previous_version, found.problems) == ("1", "0", ("p",))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {},
+        "x",
+        ["x"],
+        [{}],
+        [{**ENTRY, "version": 1}],
+        [{**ENTRY, "state": "fine"}],
+        [{**ENTRY, "state": []}],
+        [{**ENTRY, "problems": "p"}],
+        [{**ENTRY, "problems": [1]}],
+    ],
+)
+def test_answer_that_makes_no_sense_is_an_unknown_host_and_no_crash(answer: Any) -> None:
+    found = parse_observed("web1", answer)
+    assert (found.status, found.kind, found.placements) == ("unreachable", "host", {})
+    assert found.detail == "its answer makes no sense; look at the receipts on that host"
+
+
+def test_what_a_host_says_can_be_shown_and_digested() -> None:
+    said = {**ENTRY, "version": "1\x1b[31m", "problems": ["\udcff was added", "größer\nline"]}
+    desired = make_desired()
+    observed = parse_observed("web1", [said])
+    plan = make_plan(desired, observed)
+    (found,) = observed.placements.values()
+    assert found.version == "1\\x1b[31m"
+    assert found.problems == ("\\udcff was added", "größer\\nline")
+    assert canonical_json(plan_document(plan))
 
 
 def test_identity_leaves_out_an_empty_stack() -> None:

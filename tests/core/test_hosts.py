@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.core.model import Host, Reference
 from tests.core.builders import ABSENT, KEY, make_environment, parse, problems
+from tests.core.values import make_host
 
 
 def environment(hosts: Any, **overrides: Any) -> dict[str, Any]:
@@ -18,24 +19,7 @@ def host_of(raw: dict[str, Any], **overrides: Any) -> Host:
 
 
 def test_empty_host_has_its_name_as_address_and_every_default() -> None:
-    assert host_of({}) == Host(
-        name="web1",
-        region="",
-        order=0,
-        address="web1",
-        port=22,
-        user="",
-        private_key=None,
-        host_key=(),
-        proxy_jump="",
-        become=False,
-        become_user="",
-        become_password=None,
-        groups=(),
-        connection="ssh",
-        python="",
-        maintenance=False,
-    )
+    assert host_of({}) == make_host("web1", address="web1", user="", groups=())
 
 
 def test_every_field_of_a_host_is_taken() -> None:
@@ -54,10 +38,8 @@ def test_every_field_of_a_host_is_taken() -> None:
         "python": "/opt/python3.12/bin/python3",
         "maintenance": False,
     }
-    assert host_of(raw) == Host(
+    assert host_of(raw) == make_host(
         name="web1",
-        region="",
-        order=0,
         address="2001:db8::1",
         port=2222,
         user="deploy",
@@ -68,7 +50,6 @@ def test_every_field_of_a_host_is_taken() -> None:
         become_user="app",
         become_password=Reference(source="file", name="/run/secrets/sudo"),
         groups=("web", "eu"),
-        connection="ssh",
         python="/opt/python3.12/bin/python3",
         maintenance=False,
     )

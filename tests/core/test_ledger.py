@@ -7,12 +7,12 @@ import pytest
 
 from orchestrator.core.history import (
     Interval,
-    concerns,
     is_before,
     latest_entries,
     live_intervals,
     verdict_of,
 )
+from orchestrator.core.history_index import Index, Indexed, index_entry, parse_index, render_index
 from orchestrator.core.ledger_entry import Entry, parse_entry, render_message
 from orchestrator.core.ledger_state import (
     LedgerState,
@@ -22,7 +22,7 @@ from orchestrator.core.ledger_state import (
     render_state,
 )
 from orchestrator.core.lock_state import Holder, acquire_lock, release_lock
-from orchestrator.core.record import Record, interrupt_record, record_document
+from orchestrator.core.record import Record, interrupt_record, render_record
 from tests.core.test_record import CLOSED, OPEN, PLACEMENT
 
 BLOB = "a" * 40
@@ -234,12 +234,6 @@ def test_open_attempt_runs_as_long_as_it_has_the_lock() -> None:
     assert verdict_of(OPEN, release_lock(held, fenced=False)) == "interrupted?"
 
 
-def test_attempts_are_about_applications() -> None:
-    assert concerns(record_document(CLOSED), "shop-site")
-    assert not concerns(record_document(CLOSED), "api")
-    assert not concerns({}, "api")
-
-
 def test_moments_compare_whatever_way_utc_is_written() -> None:
     assert is_before("2026-11-24T05:38:50Z", "2026-11-24T05:38:51+00:00")
     assert not is_before("2026-11-24T05:38:50+00:00", "2026-11-24T05:38:50Z")
@@ -284,3 +278,57 @@ def test_run_that_speaks_late_ends_no_interval() -> None:
 
 def test_state_is_json_that_says_its_format() -> None:
     assert json.loads(render_state(EMPTY))["format"] == 1
+
+
+def test_index_is_read_back_after_each_update() -> None:
+    document = render_record(CLOSED)
+    one = index_entry(entry(CLOSED.id, "success"), document, 0)
+    other = index_entry(entry("b", "open"), None, len(document))
+    first = render_index([one], tip="c1", documents_size=len(document))
+
+    found = parse_index(first + render_index([other], tip="c2", documents_size=len(document)))
+
+    assert (found.tip, found.entries, found.documents_size) == ("c2", (one, other), len(document))
+    assert (one.started, one.applications, one.length) == (CLOSED.started, ("shop-site",), len(document))
+    assert (one.problem, one.is_open) == ("", False)
+    assert (other.problem, other.length, other.is_open) == ("its document is missing", 0, True)
+    assert parse_index(first) == Index(
+        tip="c1", entries=(one,), size=len(first), documents_size=len(document)
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (b"{", "Expecting"),
+        (b"\xff", "codec"),
+        (b"{}", "format None"),
+        (render_record(OPEN), "another attempt's"),
+    ],
+)
+def test_document_that_is_none_is_a_problem_of_its_attempt(document: bytes, problem: str) -> None:
+    assert problem in index_entry(entry("x", "success"), document, 0).problem
+
+
+@pytest.mark.parametrize("rest", [b"[", b'["c","id"', b'[]\n["c"]\n', b'[]\n["tip","c3",1]'])
+def test_update_that_did_not_end_is_left_out(rest: bytes) -> None:
+    one = Indexed(
+        commit="c",
+        id="a",
+        environment="dev",
+        verdict="open",
+        started="x",
+        applications=(),
+        offset=0,
+        length=1,
+    )
+    whole = render_index([one], tip="c1", documents_size=1)
+
+    assert parse_index(whole + rest) == parse_index(whole)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b'[]\n["tip",1]\n', b'[]\n[1]\n["tip","c",1]\n', b'x\n["tip","c",1]\n']
+)
+def test_broken_index_says_nothing(content: bytes) -> None:
+    assert parse_index(content) == Index()

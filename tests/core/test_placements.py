@@ -142,6 +142,7 @@ def test_same_directory_on_different_hosts_does_not_clash() -> None:
     [
         {"a": {"connection": "local"}, "b": {"connection": "local"}},
         {"a": {"address": "WEB.example.net"}, "b": {"address": "web.example.net"}},
+        {"a": {"address": "2001:db8::1"}, "b": {"address": "2001:DB8:0:0::1"}},
         {"a": {"address": "b"}, "b": {"maintenance": True}},
     ],
 )

@@ -205,3 +205,17 @@ def test_jump_host_gets_a_key() -> None:
     assert 'Match host 192.0.2.9\n  IdentityFile "/gate"' in config
     assert 'Match host hop\n  IdentityFile "/in"' in config
     assert "Match host bare" not in config
+
+
+@pytest.mark.parametrize(
+    ("hop", "address"),
+    [
+        ("[2001:db8::1]:22", "2001:db8::1"),
+        ("ops@[2001:db8::1]", "2001:db8::1"),
+        ("a@b@hop:22", "hop"),
+        ("hop", "hop"),
+    ],
+)
+def test_jump_host_is_matched_by_its_bare_address(hop: str, address: str) -> None:
+    config = render_ssh_config((make_host(proxy_jump=hop, private_key="/k"),), directory="/d", known_hosts="")
+    assert f'Match host {address}\n  IdentityFile "/k"' in config

@@ -24,6 +24,7 @@ SHA = "a" * 64
 
 
 def make_host(name: str = "web1", **overrides: Any) -> Host:
+    """A host with an address, a user and a group, and every default beside these."""
     host = Host(
         name=name,
         region="",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -18,7 +19,9 @@ from orchestrator.core.record import Record, RecordPlacement
 from orchestrator.core.settings import Settings, parse_settings
 from orchestrator.core.state_refs import ledger_ref
 from orchestrator.edges.git import DeploymentRepository
+from orchestrator.edges.lock import EnvironmentLock
 from orchestrator.edges.schemas import read_schema
+from orchestrator.edges.state import State, open_state, this_process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ISOLATED = {
@@ -122,6 +125,27 @@ def subjects(remote: Path, settings: Settings | None = None, stack: str = "") ->
 def repository_of(clone: Path) -> DeploymentRepository:
     """The clone as commands see it."""
     return DeploymentRepository(clone)
+
+
+@contextlib.contextmanager
+def state_of(clone: Path, text: str = "", actor: str = "") -> Iterator[State]:
+    """Lock and ledger of a clone, with this text in orchestrator.toml."""
+    with open_state(repository_of(clone), make_settings(text), actor=actor) as state:
+        yield state
+
+
+def lock_of(clone: Path, state: State, actor: str = "one", run: str = "r1") -> EnvironmentLock:
+    """The lock of production, for a run in CI."""
+    holder = this_process(repository_of(clone), actor=actor, run=run, ci_url="https://ci.example.net/7")
+    return state.lock("production", holder)
+
+
+def lock_states(
+    remote: Path, ref: str = "refs/heads/orchestrator/lock/production"
+) -> list[dict[str, object]]:
+    """What the lock's branch said, oldest first."""
+    commits = git(remote, "rev-list", "--reverse", ref).split()
+    return [json.loads(git(remote, "show", f"{commit}:lock.json")) for commit in commits]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:

@@ -2,133 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
-import stat
-import tarfile
-import threading
-import zipfile
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from host_program import releases
-from host_program.main import answer
 
-from orchestrator.demo.artifact_server import ArtifactServer
-from tests.edges.test_resolving import serving
-
-IDENTITY = "shop-deploy/dev"
-
-
-class Host:
-    """One host's directories, and a way to run phases there."""
-
-    def __init__(self, directory: Path, server: ArtifactServer) -> None:
-        self.path = directory / "srv" / "site"
-        self.server, self.store, self.runs = server, directory / "store", 0
-        self.token: int | None = None
-
-    def publish(self, name: str, content: bytes) -> dict[str, Any]:
-        (self.store / "raw").mkdir(parents=True, exist_ok=True)
-        (self.store / "raw" / name).write_bytes(content)
-        return {
-            "location": f"{self.server.url}/repository/raw/{name}",
-            "delivery": "host",
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "size_bytes": len(content),
-            "packing": "zip" if name.endswith(".zip") else "tar" if ".tar" in name else "file",
-            "strip_components": 0,
-            "filename": name,
-            "credentials": {"username": "ci", "password": {"secret": "env:PASSWORD"}},
-        }
-
-    def placement(self, version: str, artifact: dict[str, Any], **settings: Any) -> dict[str, Any]:
-        return {
-            "application": "site",
-            "version": version,
-            "deployment_path": str(self.path),
-            "release": f"{version}-{artifact['sha256'][:12]}",
-            "configuration_digest": "c1",
-            "keep_releases": 5,
-            "healthcheck": None,
-            "action": "install",
-            "artifact": artifact,
-            **settings,
-        }
-
-    def phase(self, phase: str, placement: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-        request = {
-            "phase": phase,
-            "check": check,
-            "identity": IDENTITY,
-            "run": {
-                "id": f"run-{self.runs}",
-                "time": "2026-11-01T00:00:00+00:00",
-                "commit": "c",
-                "plan_id": "p",
-                "actor": "a",
-                "token": self.token,
-            },
-            "placements": [json.loads(json.dumps(placement))],
-            "secrets": {"env:PASSWORD": "secret"},
-        }
-        found: dict[str, Any] = answer(request)["placements"][0]
-        return found
-
-    def deploy(self, placement: dict[str, Any]) -> dict[str, Any]:
-        self.runs += 1
-        staged = self.phase("stage", placement)
-        return staged if staged.get("problem") else self.phase("activate", placement)
-
-    def observe(self, *, verify: bool = False) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask_observation(verify=verify)["observed"]
-        return found
-
-    def ask_observation(self, *, verify: bool = False, teach: bool = False) -> dict[str, Any]:
-        run = {"token": self.token, "teach": teach}
-        request = {"phase": "observe", "identity": IDENTITY, "verify": verify, "placements": [], "run": run}
-        return answer(request)
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    import host_program.receipts
-
-    state = str(tmp_path / "state")
-    monkeypatch.setattr(host_program.receipts, "state_root", lambda: state)
-    with ArtifactServer(tmp_path / "store", username="ci", password="secret") as server:
-        yield Host(tmp_path, server)
-
-
-def make_zip(files: dict[str, str], change: Callable[[zipfile.ZipInfo], None] = lambda info: None) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            info = zipfile.ZipInfo(name)
-            info.external_attr = (stat.S_IFREG | 0o644) << 16
-            change(info)
-            archive.writestr(info, text)
-    return content.getvalue()
-
-
-def make_tar(*members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz") -> bytes:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode=mode) as archive:  # type: ignore[call-overload]
-        for info, data in members:
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return content.getvalue()
-
-
-def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", mode: int = 0o644) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.mode = kind, target, mode
-    return info
+from tests.edges.host import IDENTITY, Host, make_zip
 
 
 def test_first_deployment_makes_current_point_to_a_complete_release(host: Host) -> None:
@@ -226,63 +106,12 @@ def test_missing_artifact_and_wrong_password_have_their_own_kinds(host: Host) ->
     assert host.deploy(host.placement("1", refused))["problem"]["kind"] == "credentials"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        make_tar((member("../escape"), b"x")),
-        make_tar((member("/etc/escape"), b"x")),
-        make_tar((member("dev", tarfile.CHRTYPE), b"")),
-        make_tar((member("fifo", tarfile.FIFOTYPE), b"")),
-        make_tar((member("l", tarfile.SYMTYPE, "../../outside"), b"")),
-        make_tar((member("l", tarfile.SYMTYPE, "/etc"), b"")),
-        make_tar((member("d", tarfile.SYMTYPE, "."), b""), (member("e", tarfile.SYMTYPE, "d/../.."), b"")),
-        make_tar((member("l", tarfile.SYMTYPE, "x"), b""), (member("l/f"), b"x")),
-        make_tar((member("h", tarfile.LNKTYPE, "/etc/passwd"), b"")),
-        make_tar((member("twice"), b"1"), (member("twice"), b"2")),
-        b"no archive at all",
-        make_tar((member("f"), b"x" * 100000))[:-60],
-    ],
-)
-def test_hostile_archive_is_refused_and_nothing_is_written_outside(
-    host: Host, content: bytes, tmp_path: Path
-) -> None:
-    found = host.deploy(host.placement("1", host.publish("site.tar.gz", content)))
-    assert found["problem"]["kind"] == "archive"
-    assert not os.path.lexists(host.path / "current")
-    assert not (host.path / "releases").exists()
-    assert not list(tmp_path.rglob("escape"))
-
-
-def test_setuid_and_write_bits_of_the_archive_are_dropped(host: Host) -> None:
-    content = make_tar((member("bin/tool", mode=0o6777), b"#!"))
-    host.deploy(host.placement("1", host.publish("site.tar.gz", content)))
-    assert stat.S_IMODE((host.path / "current" / "bin" / "tool").stat().st_mode) == 0o755
-
-
-@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2", "w"])
-def test_every_tar_is_unpacked(host: Host, mode: str) -> None:
-    name = {"w:gz": "s.tar.gz", "w:xz": "s.tar.xz", "w:bz2": "s.tar.bz2", "w": "s.tar"}[mode]
-    link = (member("d/l", tarfile.SYMTYPE, "f"), b"")
-    content = make_tar((member("d/f"), b"data"), link, mode=mode)
-    assert host.deploy(host.placement("1", host.publish(name, content)))["result"] == "healthy"
-    assert (host.path / "current" / "d" / "l").read_bytes() == b"data"
-
-
 def test_check_mode_predicts_and_writes_nothing(host: Host, tmp_path: Path) -> None:
     placement = host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"})))
     assert host.phase("stage", placement, check=True)["changed"] is True
     assert host.phase("activate", placement, check=True)["result"] == "healthy"
     assert not host.path.parent.exists()
     assert not (tmp_path / "state").exists()
-
-
-def test_check_mode_finds_the_hostile_archive(host: Host) -> None:
-    for name, content in (
-        ("s.tar.gz", make_tar((member("../escape"), b"x"))),
-        ("s.zip", make_zip({"../escape": "x"})),
-    ):
-        found = host.phase("stage", host.placement("1", host.publish(name, content)), check=True)
-        assert found["problem"]["kind"] == "archive"
 
 
 def test_pruning_keeps_the_newest_by_our_record_and_the_last_good(host: Host) -> None:
@@ -349,53 +178,6 @@ def test_absent_removes_what_is_ours_and_leaves_foreign_files(host: Host) -> Non
     assert host.observe() == []
 
 
-def test_credentials_do_not_follow_a_redirect_to_another_origin(host: Host) -> None:
-    content = make_zip({"i": "1"})
-    artifact = host.publish("site-1.zip", content)
-    with serving(lambda path: (200, {}, content)) as (store, at_store):
-        redirect = (302, {"Location": f"{store}/signed?signature=x"}, b"")
-        with serving(lambda path: redirect) as (url, at_first):
-            found = host.deploy(host.placement("1", {**artifact, "location": f"{url}/site-1.zip"}))
-    assert found["result"] == "healthy"
-    assert "authorization" in at_first[0]
-    assert len(at_store) == 1
-    assert "authorization" not in at_store[0]
-
-
-def test_broken_download_is_resumed_and_verified(host: Host) -> None:
-    content = make_zip({"i": os.urandom(400_000).hex()})
-    artifact = host.publish("site-1.zip", content)
-    ranges: list[str] = []
-
-    class Breaking(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range", "")
-            ranges.append(wanted)
-            start = int(wanted[6:-1]) if wanted else 0
-            self.send_response(206 if wanted else 200)
-            self.send_header("ETag", '"one"')
-            self.send_header("Content-Length", str(len(content) - start))
-            if wanted:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.end_headers()
-            self.wfile.write(content[start:] if wanted else content[:1000])
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing is printed."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_address[1]}/site-1.zip"
-    found = host.deploy(host.placement("1", {**artifact, "location": url}))
-    server.shutdown()
-    server.server_close()
-    thread.join()
-    assert found["result"] == "healthy"
-    assert len(ranges) == 2
-    assert ranges[0] == ""
-
-
 def test_run_with_a_smaller_lock_token_than_the_host_has_seen_is_refused(host: Host) -> None:
     first = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
     second = host.placement("2.0.0", host.publish("two.zip", make_zip({"index.html": "two"})))
@@ -441,10 +223,27 @@ def test_broken_fence_is_a_conflict_with_a_remedy(host: Host) -> None:
 def test_second_phase_waits_for_the_first_and_gives_up_in_time(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from host_program import fences
+    from host_program import fences, receipts
 
     monkeypatch.setattr(fences, "LOCK_SECONDS", 0.2)
     placement = host.placement("1.0.0", host.publish("one.zip", make_zip({"index.html": "one"})))
-    with fences.entered(IDENTITY, None):
+    directory = receipts.placement_directory(IDENTITY, "site", str(host.path))
+    with fences.entered(IDENTITY, None, directory):
         assert host.deploy(placement)["problem"]["kind"] == "busy"
     assert host.deploy(placement)["result"] == "healthy"
+
+
+def test_two_placements_may_make_the_same_parent_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from host_program import staging
+
+    wanted, make = tmp_path / "shared" / "site", os.mkdir
+
+    def make_second(path: str, mode: int = 0o777) -> None:
+        make(path, mode)
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", make_second)
+    staging.make_directory(str(wanted))
+    assert wanted.is_dir()

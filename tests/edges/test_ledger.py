@@ -6,8 +6,6 @@ import json
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +14,9 @@ import pytest
 from orchestrator.core.ledger_state import observed_from_state
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.record import Record, parse_record
-from orchestrator.edges.state import State, open_state, this_process
+from orchestrator.edges.state import open_state, this_process
 from orchestrator.errors import LedgerError
 from tests.edges.remotes import (
-    ISOLATED,
     GitDaemon,
     closed,
     git,
@@ -30,6 +27,7 @@ from tests.edges.remotes import (
     make_settings,
     repository_of,
     start_worker,
+    state_of,
     subjects,
     wait_for,
 )
@@ -37,10 +35,7 @@ from tests.edges.remotes import (
 LEDGER = "refs/heads/orchestrator/ledger"
 
 
-@pytest.fixture(autouse=True)
-def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in ISOLATED.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("isolated_git")
 
 
 @pytest.fixture
@@ -51,12 +46,6 @@ def remote(tmp_path: Path) -> Path:
 @pytest.fixture
 def clone(remote: Path, tmp_path: Path) -> Path:
     return make_clone(remote, tmp_path / "clone")
-
-
-@contextmanager
-def state_of(clone: Path, text: str = "", actor: str = "") -> Iterator[State]:
-    with open_state(repository_of(clone), make_settings(text), actor=actor) as state:
-        yield state
 
 
 def files(remote: Path, ref: str = LEDGER) -> list[str]:

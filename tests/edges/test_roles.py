@@ -2,41 +2,113 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from controller_program.placements import normalise
 
-from orchestrator.core.inventory import Run, render_by_hand
-from orchestrator.core.model import Credentials, Reference
-from tests.core.values import make_artifacts, make_check, make_desired, make_placement, make_plan
+from tests.cases.case import Case, all_cases
+from tests.core.builders import make_environment, parse
+from tests.role_docs import ROLES
 
-ROLES = Path(__file__).resolve().parent.parent.parent / "roles"
+ACCEPTED = [case for case in all_cases() if not (case.path / "errors.txt").exists()]
+ALL_ROLES = sorted(path.parent.parent.name for path in ROLES.glob("*/meta/argument_specs.yml"))
+# What a document leaves out is the core's to fill in, and the role's where a plain playbook leaves it out.
+HEALTH = ("retries", "interval_seconds", "timeout_seconds", "deadline_seconds", "status", "body")
 
 
 def load(role: str, part: str) -> Any:
     return yaml.safe_load((ROLES / role / part).read_text())
 
 
-def test_rendered_variables_satisfy_the_roles_argument_specs() -> None:
-    desired = make_desired(make_placement(healthcheck=make_check()))
-    secret = Reference(source="env", name="PW")
-    artifacts = make_artifacts(desired, credentials=Credentials(username="ci", password=secret))
-    run = Run(id="r", time="t", actor="a")
-    inventory, extra = render_by_hand(make_plan(desired), desired, artifacts, run)
-    given = {"release_placements": inventory["all"]["hosts"]["web1"]["release_placements"], **extra}
-    options = load("release", "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
-    validated = ArgumentSpecValidator(options).validate(given)
-    assert validated.error_messages == []
-    assert set(given) <= set(options)
+@cache
+def specs_of(role: str) -> Mapping[str, Any]:
+    """Entry point → its options."""
+    found = load(role, "meta/argument_specs.yml")["argument_specs"]
+    return {entry: spec["options"] for entry, spec in found.items()}
 
 
-@pytest.mark.parametrize("role", ["release", "artifact", "healthcheck", "placement"])
+def problems(role: str, entry: str, given: Mapping[str, Any]) -> list[str]:
+    """What Ansible's own validator says about variables for that entry point."""
+    return list(ArgumentSpecValidator(specs_of(role)[entry]).validate(dict(given)).error_messages)
+
+
+def of_role(role: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables that are the role's."""
+    return {name: value for name, value in variables.items() if name.startswith(f"{role}_")}
+
+
+@pytest.mark.parametrize("entry", specs_of("release"))
+@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)
+def test_rendered_variables_satisfy_every_entry_point_of_the_role(case: Case, entry: str) -> None:
+    compiled = case.compile()
+    assert set(compiled.inventory["all"]["hosts"]) == {step.host for step in compiled.plan.changes}
+    for variables in compiled.inventory["all"]["hosts"].values():
+        given = {**of_role("release", variables), **compiled.extra_vars}
+        assert problems("release", entry, given) == []
+        asked = {**of_role("placement", variables), "placement_identity": "x", "placement_placements": []}
+        assert problems("placement", "observe", {**asked, "placement_verify": True}) == []
+        assert problems("placement", "probe", asked) == []
+
+
+@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)
+def test_only_connection_variables_and_those_of_a_role_are_rendered(case: Case) -> None:
+    compiled = case.compile()
+    known = {name for role in ALL_ROLES for options in specs_of(role).values() for name in options}
+    assert set(compiled.extra_vars) <= known
+    for variables in compiled.inventory["all"]["hosts"].values():
+        ours = {name for name in variables if not name.startswith("ansible_")}
+        assert ours <= known
+
+
+@pytest.mark.parametrize("role", ALL_ROLES)
 def test_defaults_equal_their_specs(role: str) -> None:
     defaults = load(role, "defaults/main.yml")
-    entry = next(iter(load(role, "meta/argument_specs.yml")["argument_specs"].values()))
-    specified = {name: option["default"] for name, option in entry["options"].items() if "default" in option}
+    specified: dict[str, Any] = {}
+    for options in specs_of(role).values():
+        for name, option in options.items():
+            assert name.startswith(f"{role}_")
+            if "default" in option:
+                assert specified.setdefault(name, option["default"]) == option["default"]
+            else:
+                assert option.get("required") or name not in defaults
     assert defaults == specified
-    assert all(name.startswith(f"{role}_") for name in entry["options"])
+
+
+def test_defaults_of_a_placement_are_those_of_the_plugin_and_of_documents() -> None:
+    options = specs_of("release")["main"]["release_placements"]["options"]
+    check = {name: options["healthcheck"]["options"][name]["default"] for name in (*HEALTH, "origin")}
+    artifact = {"location": "https://files.example.net/a.zip", "sha256": "a" * 64}
+    given = {"application": "a", "version": "1", "deployment_path": "/a", "artifact": artifact}
+    made = normalise({**given, "healthcheck": {"url": "http://h/"}}, "stage")
+    assert made["healthcheck"] == {"url": "http://h/", **check}
+    for name in ("group", "keep_releases"):
+        assert made[name] == options[name]["default"]
+    for name in ("strip_components", "credentials"):
+        assert made["artifact"][name] == options["artifact"]["options"][name]["default"]
+
+    entry = {"deployment_path": "/srv/shop", "healthcheck_url": "http://{address}/"}
+    (placement, *_) = parse(environment=make_environment(applications={"shop": entry})).placements
+    assert placement.keep_releases == options["keep_releases"]["default"]
+    assert placement.healthcheck is not None
+    assert {name: getattr(placement.healthcheck, name) for name in HEALTH} == {
+        **{name: check[name] for name in HEALTH},
+        "status": tuple(check["status"]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"release_rollback": "sometimes"}, "sometimes"),
+        ({"release_max_failures": "many"}, "many"),
+        ({"release_placements": [{"application": "a"}]}, "version"),
+        ({"release_colour": "red"}, "release_colour"),
+    ],
+)
+def test_the_specs_refuse_what_does_not_fit(change: dict[str, Any], words: str) -> None:
+    assert words in " ".join(problems("release", "main", change))

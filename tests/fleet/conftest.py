@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import pytest
 
+from orchestrator.demo.artifact_server import ArtifactServer
+from tests.fleet.deployments import PASSWORD, Deployments
 from tests.fleet.hosts import (
     Fleet,
     FleetError,
@@ -76,3 +78,12 @@ def hosts(fleet: Fleet) -> Iterator[HostFactory]:
 
     yield start
     fleet.remove(*(name for name in started if name in fleet.hosts))
+
+
+@pytest.fixture
+def deployments(fleet: Fleet, tmp_path: Path) -> Iterator[Deployments]:
+    store = tmp_path / "nexus"
+    with ArtifactServer(store, username="ci", password=PASSWORD, address=fleet.gateway) as server:
+        made = Deployments(directory=tmp_path, server=server)
+        made.start()
+        yield made

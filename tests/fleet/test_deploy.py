@@ -12,23 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from orchestrator.demo.artifact_server import ArtifactServer
 from tests.fleet.deployments import HEALTH, PASSWORD, Deployments, live_index, results, serve_site
-from tests.fleet.hosts import Fleet, HostFactory, HostSpec, changes
+from tests.fleet.hosts import HostFactory, HostSpec, changes
 
 STATE = ["/srv", "/var/lib", "/tmp", "/root", "/home", "/etc"]
 GOOD = {"index.html": "one", "health": "ok"}
-
-
-@pytest.fixture
-def deployments(fleet: Fleet, tmp_path: Path) -> Iterator[Deployments]:
-    store = tmp_path / "nexus"
-    with ArtifactServer(store, username="ci", password=PASSWORD, address=fleet.gateway) as server:
-        made = Deployments(directory=tmp_path, server=server)
-        made.start()
-        yield made
 
 
 def test_fresh_deploy_update_and_noop_on_three_hosts(deployments: Deployments, hosts: HostFactory) -> None:

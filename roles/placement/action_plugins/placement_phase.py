@@ -19,7 +19,13 @@ from ansible.plugins.action import ActionBase
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "files"
 BOOTSTRAP = """\
-import sys,json,importlib.util as u
+import sys,json
+if sys.version_info<(3,9):
+ a={"placements":[],"problem":{"kind":"python","message":"this host has Python %d.%d"%sys.version_info[:2],
+ "resolution":"install Python 3.9 or later there, or set `python`"}}
+ print("\\nORCHESTRATOR-ANSWER "+json.dumps(a))
+ sys.exit()
+import importlib.util as u
 i=sys.stdin.buffer
 s=json.loads(i.readline())
 class F:
@@ -238,8 +244,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 ):
                     chosen.append(placement)
             if chosen:
-                done.extend(self._ask_host(do, chosen, arguments)["placements"])
-        failed = name in verdict["failed"]
+                done.extend(answers.of_each(chosen, self._ask_host(do, chosen, arguments)))
+        failed = name in verdict["failed"] or any(one["result"] == "unknown" for one in done)
         activated = arguments["activated"].get("placements", [])
         said = [one["message"] for one in [*activated, *done] if one.get("problem")]
         message = "; ".join(dict.fromkeys(said)) or ("the release did not get healthy" if failed else "")
@@ -250,9 +256,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 def activated_on(variables: dict[str, Any]) -> list[dict[str, Any]] | None:
     """What activation said on a host; None when the host vanished."""
     said = variables.get("__release_activated") or {}
-    if said.get("unreachable") or ("problem" in said and not said["placements"]):
+    placements: list[dict[str, Any]] = said.get("placements") or []
+    if said.get("unreachable") or (not placements and (said.get("failed") or "problem" in said)):
         return None
-    placements: list[dict[str, Any]] = said["placements"]
     return placements
 
 

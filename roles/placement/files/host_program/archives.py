@@ -6,20 +6,24 @@ A member may be a directory, a regular file, or a link that stays inside the rel
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import posixpath
 import re
 import stat
 import struct
-import subprocess
 import tarfile
 import zipfile
 import zlib
 
+from host_program import zstd
 from host_program.problems import Problem
 
 MAX_MEMBERS = 500_000
+MAX_PATH_BYTES = 2048
+MAX_NAME_BYTES = 255
+MAX_LINKS_FOLLOWED = 40
 MAX_RATIO = 200
 RATIO_COUNTS_FROM_BYTES = 100 << 20
 CHUNK_BYTES = 1 << 20
@@ -50,34 +54,39 @@ class Tree:
             Problem: the name would leave the release, or is no name.
         """
         self._members += 1
-        if self._members > MAX_MEMBERS:
-            raise _bad("has more than {} members".format(MAX_MEMBERS))
+        self._bound()
         if FORBIDDEN.search(name):
-            raise _bad("has a member whose name holds a control character or a backslash: {!r}".format(name))
+            raise _bad("has a member whose name holds a control character or a backslash: " + _shown(name))
         if name.startswith("/"):
-            raise _bad("has a member with an absolute path: {!r}".format(name))
+            raise _bad("has a member with an absolute path: " + _shown(name))
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
-            raise _bad("has a member that leaves the release: {!r}".format(name))
+            raise _bad("has a member that leaves the release: " + _shown(name))
+        if len(os.fsencode(name)) > MAX_PATH_BYTES or any(
+            len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts
+        ):
+            raise _bad("has a member whose name is too long: " + _shown(name))
         parts = parts[self._strip :]
         return "/".join(parts) or None
 
     def add_directory(self, path):
-        known = self.entries.get(path)
-        if known is not None:
-            if known["type"] != "directory":
-                raise _bad("has {!r} both as a directory and as something else".format(path))
-            return
-        self._enter_parent(path)
-        self.entries[path] = {"type": "directory", "mode": 0o755}
-        if self.root is not None:
-            os.mkdir(os.path.join(self.root, path), 0o755)
+        missing = []
+        while path and path not in self.entries:
+            missing.append(path)
+            path = posixpath.dirname(path)
+        if path and self.entries[path]["type"] != "directory":
+            raise _bad("has {} both as a directory and as something else".format(_shown(path)))
+        for one in reversed(missing):
+            self.entries[one] = {"type": "directory", "mode": 0o755}
+            self._bound()
+            if self.root is not None:
+                os.mkdir(os.path.join(self.root, one), 0o755)
 
     def add_file(self, path, mode, size_bytes, chunks):
         """Args: chunks: the content in pieces; their sum is held against `size_bytes`."""
         if path in self.entries:
-            raise _bad("has {!r} twice".format(path))
-        self._enter_parent(path)
+            raise _bad("has {} twice".format(_shown(path)))
+        self.add_directory(posixpath.dirname(path))
         self.count(size_bytes)
         mode = 0o755 if mode & 0o111 else 0o644
         hasher, written = hashlib.sha256(), 0
@@ -101,39 +110,62 @@ class Tree:
             finally:
                 os.close(descriptor)
         if written != size_bytes and (self.root is not None or written):
-            raise _bad("says that {!r} has {} bytes, and it has others".format(path, size_bytes))
+            raise _bad("says that {} has {} bytes, and it has others".format(_shown(path), size_bytes))
         self.entries[path] = {"type": "file", "mode": mode, "size": size_bytes, "sha256": hasher.hexdigest()}
 
     def add_link(self, path, target):
         if path in self.entries:
-            raise _bad("has {!r} twice".format(path))
+            raise _bad("has {} twice".format(_shown(path)))
         inside = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         if not target or target.startswith("/") or inside == ".." or inside.startswith("../"):
-            raise _bad("has a link that leaves the release: {!r} -> {!r}".format(path, target))
-        self._enter_parent(path)
+            raise _leaving(path, target)
+        self.add_directory(posixpath.dirname(path))
         self.entries[path] = {"type": "link", "target": target}
 
     def add_hard_link(self, path, target):
         known = self.entries.get(target)
         if known is None or known["type"] != "file" or path in self.entries:
-            raise _bad("has a hard link to something that is no file before it: {!r}".format(path))
-        self._enter_parent(path)
+            raise _bad("has a hard link to something that is no file before it: " + _shown(path))
+        self.add_directory(posixpath.dirname(path))
         if self.root is not None:
             os.link(os.path.join(self.root, target), os.path.join(self.root, path))
         self.entries[path] = dict(known)
 
     def finish(self):
-        """Links are made last, so that nothing is ever written through one; each has to end inside."""
+        """Links are made last, so that nothing is ever written through one; each has to end inside.
+
+        Raises:
+            Problem: one does not, or nothing is in the tree at all.
+        """
+        if not self.entries:
+            raise Problem("archive", "the archive is empty", "check strip_components and how it is built")
         links = [(path, entry["target"]) for path, entry in self.entries.items() if entry["type"] == "link"]
-        if self.root is None:
-            return
         for path, target in links:
-            os.symlink(target, os.path.join(self.root, path))
-        root = os.path.realpath(self.root)
-        for path, target in links:
-            real = os.path.realpath(os.path.join(self.root, path))
-            if real != root and not real.startswith(root + "/"):
-                raise _bad("has a link that leaves the release: {!r} -> {!r}".format(path, target))
+            if not self._ends_inside(path):
+                raise _leaving(path, target)
+        if self.root is not None:
+            for path, target in links:
+                os.symlink(target, os.path.join(self.root, path))
+
+    def _ends_inside(self, path):
+        """Whether the kernel stays inside the release when it follows that link and those on its way."""
+        todo, at, followed = path.split("/")[::-1], [], 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                if not at:
+                    return False
+                at.pop()
+            elif part not in ("", "."):
+                at.append(part)
+                entry = self.entries.get("/".join(at))
+                if entry is not None and entry["type"] == "link":
+                    followed += 1
+                    if followed > MAX_LINKS_FOLLOWED:
+                        return True
+                    at.pop()
+                    todo.extend(entry["target"].split("/")[::-1])
+        return True
 
     def count(self, size_bytes):
         """Raises a Problem when the archive unpacks to absurdly more than it is."""
@@ -142,14 +174,34 @@ class Tree:
         if bomb and self.size_bytes > MAX_RATIO * self._archive_bytes:
             raise _bad("unpacks to more than {} times its size".format(MAX_RATIO))
 
-    def _enter_parent(self, path):
-        parent = posixpath.dirname(path)
-        if parent:
-            self.add_directory(parent)
+    def _bound(self):
+        if max(self._members, len(self.entries)) > MAX_MEMBERS:
+            raise _bad("has more than {} members".format(MAX_MEMBERS))
 
 
 def _bad(what):
     return Problem("archive", "the archive {}".format(what), "build it again; nothing of it was made live")
+
+
+def _leaving(path, target):
+    return _bad("has a link that leaves the release: {} -> {}".format(_shown(path), _shown(target)))
+
+
+def _shown(name):
+    return ascii(name if len(name) <= 200 else name[:200] + "...")
+
+
+def _unreadable(error):
+    """What an error of a parser means: the archive is broken, unless it comes from the disk or the network.
+
+    The libraries promise no types of errors for damaged bytes: struct.error, TypeError, IndexError were seen.
+    """
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, OSError) and (error.filename or error.errno not in (None, errno.EINVAL)):
+        return error
+    said = "".join(char if char.isprintable() else "?" for char in str(error)) or type(error).__name__
+    return _bad("cannot be read: {}".format(said[:200]))
 
 
 def unpack_zip(file, tree):
@@ -158,15 +210,8 @@ def unpack_zip(file, tree):
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 _unpack_zip_member(archive, file, info, tree)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        NotImplementedError,
-        UnicodeDecodeError,
-    ) as error:
-        raise _bad("cannot be read: {}".format(error)) from None
+    except Exception as error:
+        raise _unreadable(error) from None
 
 
 def _unpack_zip_member(archive, file, info, tree):
@@ -181,12 +226,12 @@ def _unpack_zip_member(archive, file, info, tree):
         tree.add_directory(path)
     elif kind == stat.S_IFLNK:
         if info.file_size > 4096:
-            raise _bad("has a link of {} bytes: {!r}".format(info.file_size, path))
+            raise _bad("has a link of {} bytes: {}".format(info.file_size, _shown(path)))
         tree.add_link(path, archive.read(info).decode("utf-8"))
     elif kind in (0, stat.S_IFREG):
         tree.add_file(path, mode, info.file_size, _zip_chunks(archive, file, info) if tree.root else ())
     else:
-        raise _bad("has a member that is no file, directory or link: {!r}".format(path))
+        raise _bad("has a member that is no file, directory or link: " + _shown(path))
 
 
 def _zip_chunks(archive, file, info):
@@ -207,59 +252,47 @@ def _small_member(file, info):
     file.seek(info.header_offset)
     mark, name_bytes, extra_bytes = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
     if mark != b"PK\x03\x04":
-        raise zipfile.BadZipFile("no member where {!r} should be".format(info.filename))
+        raise zipfile.BadZipFile("no member where {} should be".format(_shown(info.filename)))
     file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
     content = file.read(info.compress_size)
     if info.compress_type == zipfile.ZIP_DEFLATED:
         content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, info.file_size + 1)
     if zlib.crc32(content) != info.CRC:
-        raise zipfile.BadZipFile("bad CRC-32 for {!r}".format(info.filename))
+        raise zipfile.BadZipFile("bad CRC-32 for {}".format(_shown(info.filename)))
     return content
 
 
-def unpack_tar(file, tree, name):
+def unpack_tar(file, tree):
     """Every member of the (compressed) tar behind the binary `file` is in the tree, in one pass."""
-    process = None
+    unpacked = None
     try:
-        if name.endswith(".zst"):
-            file, process = _open_zstd(file)
-        with tarfile.open(fileobj=file, mode="r|" if name.endswith(".zst") else "r|*") as archive:
+        start = file.read(512)
+        source = _Rejoined(start, file)
+        if zstd.is_zstd(start):
+            source = unpacked = zstd.open_zstd(source)
+        with tarfile.open(fileobj=source, mode="r|" if unpacked else "r|*") as archive:
             for info in archive:
                 _unpack_tar_member(archive, info, tree)
-        if process is not None and process.wait() != 0:
-            raise _bad("cannot be read: zstd fails on it")
-    except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
-        raise _bad("cannot be read: {}".format(error)) from None
-    except OSError as error:
-        if error.errno is None:
-            raise _bad("cannot be read: {}".format(error)) from None
-        raise
+        if unpacked is not None:
+            unpacked.finish()
     except Exception as error:
-        if type(error).__name__ in ("LZMAError", "ZstdError"):
-            raise _bad("cannot be read: {}".format(error)) from None
-        raise
+        raise _unreadable(error) from None
     finally:
-        if process is not None:
-            process.kill()
-            process.wait()
+        if unpacked is not None:
+            unpacked.close()
 
 
-def _open_zstd(file):
-    try:
-        from compression import zstd
-    except ImportError:
-        pass
-    else:
-        return zstd.ZstdFile(file), None
-    try:
-        process = subprocess.Popen(
-            ["zstd", "-dc", "--memory=512MB"], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-    except FileNotFoundError:
-        raise Problem(
-            "unsupported", "this host has no zstd", "install the package zstd there, or publish a tar.gz"
-        ) from None
-    return process.stdout, process
+class _Rejoined:
+    """A file whose beginning was read already; it need not be seekable."""
+
+    def __init__(self, start, file):
+        self._start, self._file = start, file
+
+    def read(self, size):
+        if not self._start:
+            return self._file.read(size)
+        data, self._start = self._start[:size], self._start[size:]
+        return data
 
 
 def _unpack_tar_member(archive, info, tree):
@@ -275,7 +308,7 @@ def _unpack_tar_member(archive, info, tree):
     elif info.islnk():
         tree.add_hard_link(path, tree.path_of(info.linkname) or "")
     else:
-        raise _bad("has a member that is no file, directory or link: {!r}".format(path))
+        raise _bad("has a member that is no file, directory or link: " + _shown(path))
 
 
 def _tar_chunks(archive, info):

@@ -1,8 +1,9 @@
-"""One run at a time for an environment on this host, and never one whose lock was taken from it.
+"""One phase at a time for a placement, and never one of a run whose lock was taken from it.
 
 <state>/environments/<environment>--<12 hex>/
-    lock         held (flock) while a phase works
     fence.json   `{"format": 1, "token": N}`: the highest lock token that any run showed here
+    lock         held (flock) while that is read and written
+<state>/placements/<...>/lock  held while a phase works on the placement
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ def directory_of(identity):
 
 
 @contextlib.contextmanager
-def entered(identity, token):
-    """This phase is the only one for the identity on this host, and later runs' tokens are not smaller.
+def entered(identity, token, directory):
+    """This phase is the only one on the placement, and no later run has been on this host.
 
     Args:
         token: the run's lock token; None where it holds no lock (a plain playbook, `--no-lock`).
+        directory: of the placement's receipt.
 
     Raises:
         Problem: another phase does not end (`busy`), or a run with a higher token was here (`fenced`).
     """
-    directory = directory_of(identity)
     with _locked(directory):
-        teach(directory, token)
+        teach(identity, token)
         yield
 
 
-def teach(directory, token):
+def teach(identity, token):
     """The host knows that token; a run that shows a smaller one is refused from now on.
 
     Raises:
@@ -52,15 +53,17 @@ def teach(directory, token):
     """
     if token is None:
         return
-    known = _read(directory)
-    if token < known:
-        raise Problem(
-            "fenced",
-            "a later deployment (lock token {}) was here; this run's token is {}".format(known, token),
-            "its lock was taken from it; run `orchestrator status`, then deploy again",
-        )
-    if token > known:
-        receipts.write_json(os.path.join(directory, "fence.json"), {"format": FORMAT, "token": token})
+    directory = directory_of(identity)
+    with _locked(directory):
+        known = _read(directory)
+        if token < known:
+            raise Problem(
+                "fenced",
+                "a later deployment (lock token {}) was here; this run's token is {}".format(known, token),
+                "its lock was taken from it; run `orchestrator status`, then deploy again",
+            )
+        if token > known:
+            receipts.write_json(os.path.join(directory, "fence.json"), {"format": FORMAT, "token": token})
 
 
 def _read(directory):
@@ -79,8 +82,9 @@ def _read(directory):
 
 @contextlib.contextmanager
 def _locked(directory):
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    with open(os.path.join(directory, "lock"), "a", encoding="utf-8") as file:
+    receipts.make_private(directory)
+    path = os.path.join(directory, "lock")
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -90,7 +94,7 @@ def _locked(directory):
                 if time.monotonic() > deadline:
                     raise Problem(
                         "busy",
-                        "another deployment works on this host for more than {} s".format(LOCK_SECONDS),
+                        "another deployment works on this placement for more than {} s".format(LOCK_SECONDS),
                         "wait for it to end, then run this one again",
                     ) from None
                 time.sleep(0.1)

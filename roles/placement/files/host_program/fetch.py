@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
-import io
 import os
 import time
 import urllib.error
@@ -17,24 +16,62 @@ from host_program.problems import Problem
 ATTEMPTS = 4
 CHUNK_BYTES = 1 << 20
 STALL_SECONDS = 30
+DEFAULT_PORTS = {"http": 80, "https": 443}
 CREDENTIAL_HEADERS = ("authorization", "x-jfrog-art-api", "cookie", "proxy-authorization")
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, without credentials once the origin changes, never from https to http."""
+    """Follows redirects, without credentials once the origin changes, never away from http or from https to it."""
 
     def redirect_request(self, request, file, code, message, headers, new_url):
+        old, new = _split(request.full_url), _split(new_url)
+        problem = _refused_redirect(old, new)
+        if problem:
+            file.close()
+            raise problem
+        new_url = new._replace(netloc=new.netloc.rpartition("@")[2]).geturl()
         redirected = super().redirect_request(request, file, code, message, headers, new_url)
-        old, new = urllib.parse.urlsplit(request.full_url), urllib.parse.urlsplit(new_url)
-        if old.scheme == "https" and new.scheme != "https":
-            raise Problem(
-                "download", "the server redirects from https to " + new.scheme, "fix the repository"
-            )
-        if redirected is not None and (old.scheme, old.netloc) != (new.scheme, new.netloc):
+        if redirected is not None and _origin(old) != _origin(new):
             for name in list(redirected.headers):
                 if name.lower() in CREDENTIAL_HEADERS:
                     redirected.remove_header(name)
         return redirected
+
+
+def _refused_redirect(old, new):
+    """The Problem that a redirect is, or None."""
+    if new is None or new.scheme not in DEFAULT_PORTS:
+        return Problem(
+            "download",
+            "{} redirects to something that is no http or https URL".format(_shown(old)),
+            "check the server and the proxies before it",
+        )
+    if (old.scheme, new.scheme) == ("https", "http"):
+        return Problem(
+            "download",
+            "{} redirects from https to http ({}), which is refused".format(_shown(old), _shown(new)),
+            "correct the server's base URL, or the headers that its proxy sets",
+        )
+    return None
+
+
+def _split(url):
+    """The parts of an absolute URL; None when it is none."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    return parts if parts.hostname and port != 0 else None
+
+
+def _origin(parts):
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme]
+
+
+def _shown(parts):
+    """The URL without its query, which may hold a signature, and without a user."""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def authorization(credentials, secrets):
@@ -43,12 +80,22 @@ def authorization(credentials, secrets):
     Args:
         credentials: `username`, `password`, `token`; each a literal string or `{"secret": reference}`.
         secrets: values by reference.
+
+    Raises:
+        Problem: the token cannot be sent; it is not shown.
     """
     values = {}
     for name, value in (credentials or {}).items():
         values[name] = secrets[value["secret"]] if isinstance(value, dict) else value
     if values.get("token"):
-        return "Bearer " + values["token"]
+        token = values["token"]
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise Problem(
+                "credentials",
+                "the repository's token has characters that no token has",
+                "check for blanks, line breaks and quotes around the value",
+            )
+        return "Bearer " + token
     if values.get("username") or values.get("password"):
         pair = "{}:{}".format(values.get("username") or "", values.get("password") or "")
         return "Basic " + base64.b64encode(pair.encode()).decode()
@@ -56,25 +103,89 @@ def authorization(credentials, secrets):
 
 
 def open_url(url, header, extra=()):
-    """An open response; every failure of the network or the server is a Problem, connections excepted.
+    """An open response.
 
     Raises:
-        Problem: the server answered, and it is no.
-        OSError, http.client.HTTPException: it did not answer, or broke off: worth another attempt.
+        Problem: the server answered, and it is no; or nothing will get better by asking again.
+        ConnectionError: it did not answer, or is busy: worth another attempt.
     """
+    parts = _split(url)
+    if parts is None or parts.scheme not in DEFAULT_PORTS or "@" in parts.netloc or not url.isascii():
+        raise Problem(
+            "download",
+            "the artifact's location is no http or https URL without credentials",
+            "write https://host/path, and put credentials where they belong",
+        )
     request = urllib.request.Request(url, headers=dict(extra))
     if header:
         request.add_header("Authorization", header)
     try:
         return urllib.request.build_opener(_Redirects()).open(request, timeout=STALL_SECONDS)
     except urllib.error.HTTPError as error:
-        if error.code in (429, 500, 502, 503, 504):
-            raise ConnectionError("{} {}".format(error.code, error.reason)) from None
-        raise _refusal(url, error) from None
+        with error:
+            if error.code in (429, 500, 502, 503, 504):
+                raise ConnectionError("{} {}".format(error.code, error.reason)) from None
+            raise _refusal(url, error, header) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        if type(reason).__name__ == "SSLCertVerificationError":
+            raise _distrust(parts, reason) from None
+        raise ConnectionError(str(reason) or type(reason).__name__) from None
 
 
-def _refusal(url, error):
-    said = " ".join(error.read(2000).decode("utf-8", "replace").split())[:200]
+def open_patiently(url, header, extra=()):
+    """An open response, after some attempts; every failure is a Problem."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return open_url(url, header, extra)
+        except ConnectionError as error:
+            _wait_or_give_up(url, attempt, error)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def read_piece(response, size=CHUNK_BYTES):
+    """The next bytes, none at the end.
+
+    Raises:
+        ConnectionError: the connection broke, or ended before everything was there.
+    """
+    try:
+        data = response.read(size)
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionError(str(error) or type(error).__name__) from None
+    if not data and response.length:
+        raise ConnectionError("the connection ended {} bytes early".format(response.length))
+    return data
+
+
+def _wait_or_give_up(url, attempt, error):
+    if attempt == ATTEMPTS:
+        raise Problem(
+            "download",
+            "{} could not be downloaded in {} attempts: {}".format(url, ATTEMPTS, error),
+            "check that this host reaches the repository (network, name, firewall, proxy)",
+        ) from None
+    time.sleep(0.25 * 2**attempt)
+
+
+def _distrust(parts, error):
+    return Problem(
+        "download",
+        "{}://{}: this host does not accept the certificate: {}".format(
+            parts.scheme, parts.netloc, getattr(error, "verify_message", "") or error
+        ),
+        "let this host trust the issuer (update-ca-certificates or update-ca-trust), "
+        "or correct the certificate or this host's clock",
+    )
+
+
+def _refusal(url, error, header):
+    try:
+        body = error.read(2000)
+    except (OSError, http.client.HTTPException):
+        body = b""
+    text = _hide(body.decode("utf-8", "replace"), header)
+    said = " ".join("".join(char if char.isprintable() else " " for char in text).split())[:200]
     said = "{} {}{}".format(error.code, error.reason, ": " + said if said and "<" not in said else "")
     if error.code in (401, 403):
         return Problem(
@@ -87,6 +198,17 @@ def _refusal(url, error):
             "missing", "{} is not there: {}".format(url, said), "publish it, or correct its version"
         )
     return Problem("download", "{} answers {}".format(url, said), "ask whoever runs the repository")
+
+
+def _hide(text, header):
+    """The text without what the header carries: a server may echo it."""
+    secret = header.partition(" ")[2]
+    hidden = [secret]
+    if header.startswith("Basic "):
+        hidden.append(base64.b64decode(secret).decode().partition(":")[2])
+    for value in filter(None, hidden):
+        text = text.replace(value, "***")
+    return text
 
 
 def fetch(artifact, secrets, target):
@@ -142,7 +264,7 @@ def _copy_local(path, sink):
             if not chunk:
                 return hasher, seen
             hasher.update(chunk)
-            sink.write(chunk)
+            _write_all(sink, chunk)
             seen += len(chunk)
 
 
@@ -155,16 +277,16 @@ def _download(artifact, header, sink):
             extra.update({"Range": "bytes={}-".format(seen), "If-Range": validator})
         try:
             with open_url(url, header, extra.items()) as response:
-                if not (response.status == 206 and _starts_at(response, seen)):
+                if not (response.status == 206 and starts_at(response, seen)):
                     hasher, seen = hashlib.sha256(), 0
                     sink.seek(0)
                     sink.truncate()
                 validator = response.headers.get("ETag") or ""
                 validator = "" if validator.startswith("W/") else validator
                 while True:
-                    chunk = response.read(CHUNK_BYTES)
+                    chunk = read_piece(response)
                     if not chunk:
-                        break
+                        return hasher, seen
                     seen += len(chunk)
                     if expected is not None and seen > expected:
                         raise Problem(
@@ -176,24 +298,12 @@ def _download(artifact, header, sink):
                         )
                     hasher.update(chunk)
                     _write_all(sink, chunk)
-                if response.length:
-                    raise ConnectionError("the connection ended {} bytes early".format(response.length))
-            return hasher, seen
-        except (ConnectionError, TimeoutError, http.client.HTTPException, urllib.error.URLError) as error:
-            if attempt == ATTEMPTS:
-                reason = getattr(error, "reason", None) or error
-                raise Problem(
-                    "download",
-                    "{} could not be downloaded in {} attempts: {}".format(
-                        url, ATTEMPTS, reason or type(error)
-                    ),
-                    "check that this host reaches the repository (network, proxy, certificate)",
-                ) from None
-            time.sleep(0.25 * 2**attempt)
+        except ConnectionError as error:
+            _wait_or_give_up(url, attempt, error)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _starts_at(response, offset):
+def starts_at(response, offset):
     return response.headers.get("Content-Range", "").startswith("bytes {}-".format(offset))
 
 
@@ -201,50 +311,3 @@ def _write_all(sink, chunk):
     view = memoryview(chunk)
     while view:
         view = view[sink.write(view) :]
-
-
-class RemoteFile(io.RawIOBase):
-    """A file behind HTTP ranges: check mode reads an archive's directory without downloading it.
-
-    Raises:
-        Problem: the server has no ranges (kind `unsupported`).
-    """
-
-    BLOCK_BYTES = 1 << 18
-
-    def __init__(self, url, header):
-        super().__init__()
-        self._url, self._header, self._position, self._blocks = url, header, 0, {}
-        self.size_bytes = 0
-        self._block(0)
-
-    def readable(self):
-        return True
-
-    def seekable(self):
-        return True
-
-    def seek(self, offset, whence=os.SEEK_SET):
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size_bytes}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer):
-        number, start = divmod(self._position, self.BLOCK_BYTES)
-        if self._position >= self.size_bytes:
-            return 0
-        data = self._block(number)[start : start + len(buffer)]
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def _block(self, number):
-        if number not in self._blocks:
-            first = number * self.BLOCK_BYTES
-            wanted = "bytes={}-{}".format(first, first + self.BLOCK_BYTES - 1)
-            with open_url(self._url, self._header, [("Range", wanted)]) as response:
-                if response.status != 206 or not _starts_at(response, first):
-                    raise Problem("unsupported", "{} has no ranges".format(self._url))
-                self.size_bytes = int(response.headers["Content-Range"].rsplit("/", 1)[1])
-                self._blocks[number] = response.read()
-        return self._blocks[number]

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from host_program.problems import Problem, from_os_error
+from host_program.problems import Problem, from_defect, from_os_error
 
 MARK = "ORCHESTRATOR-ANSWER "
 OLDEST_PYTHON = (3, 9)
@@ -46,9 +46,12 @@ def answer(request):
         return {"placements": [], "problem": problem.as_json()}
     except OSError as error:
         return {"placements": [], "problem": from_os_error(error).as_json()}
+    except Exception as error:
+        return {"placements": [], "problem": from_defect(error).as_json()}
+    work = _work_of(phase)
     if phase in FENCED and not request["check"]:
-        return {"placements": _do_alone(_work_of(phase), request)}
-    return {"placements": [_do(_work_of(phase), placement, request) for placement in request["placements"]]}
+        work = _alone(work)
+    return {"placements": [_do(work, placement, request) for placement in request["placements"]]}
 
 
 def _work_of(phase):
@@ -82,18 +85,17 @@ def _check(placement, request):
     return result
 
 
-def _do_alone(work, request):
-    """Every placement, one after the other, while no other phase works for this environment on this host."""
-    from host_program import fences
+def _alone(work):
+    """The work, done while no other phase works on the placement, and never for a run that lost its lock."""
+    from host_program import fences, receipts
 
-    try:
-        with fences.entered(request["identity"], request["run"].get("token")):
-            return [_do(work, placement, request) for placement in request["placements"]]
-    except Problem as problem:
-        found = problem
-    except OSError as error:
-        found = from_os_error(error)
-    return [_failed(placement, found) for placement in request["placements"]]
+    def locked(placement, request):
+        identity, path = request["identity"], placement["deployment_path"]
+        directory = receipts.placement_directory(identity, placement["application"], path)
+        with fences.entered(identity, request["run"].get("token"), directory):
+            return work(placement, request)
+
+    return locked
 
 
 def _do(work, placement, request):
@@ -104,6 +106,8 @@ def _do(work, placement, request):
         result = _failed(placement, problem)
     except OSError as error:
         result = _failed(placement, from_os_error(error))
+    except Exception as error:
+        result = _failed(placement, from_defect(error))
     return {**result, "seconds": round(time.monotonic() - began, 3)}
 
 

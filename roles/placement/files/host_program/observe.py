@@ -16,11 +16,10 @@ def observe(request):
     broken is refused even where this one finds nothing to do.
     """
     if request["run"].get("teach"):
-        with fences.entered(request["identity"], request["run"].get("token")):
-            pass
+        fences.teach(request["identity"], request["run"].get("token"))
     return [
         _observe(directory, receipt, request.get("verify", False))
-        for directory, receipt in receipts.all_receipts()
+        for directory, receipt in receipts.all_receipts(request["identity"].rsplit("/", 1)[-1])
         if receipt["identity"] == request["identity"]
     ]
 

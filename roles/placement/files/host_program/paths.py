@@ -9,6 +9,7 @@ from host_program import receipts
 from host_program.problems import Problem
 
 STAGING = ".orchestrator-staging"
+MAX_LINKS_FOLLOWED = 40
 
 
 class Paths:
@@ -78,26 +79,42 @@ def refuse_controlled(path):
     """Raises a Problem when root would write below a directory that another user can rearrange."""
     if os.geteuid() != 0:
         return
-    while True:
-        parent = os.path.dirname(path)
+    for one, status in _way_to(path):
+        shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+        link = stat.S_ISLNK(status.st_mode)
+        if status.st_uid != 0 or (shared and not link):
+            raise Problem(
+                "permission",
+                "{} is controlled by uid {} (mode {:o}), and root would follow what they put there".format(
+                    one, status.st_uid, stat.S_IMODE(status.st_mode)
+                ),
+                "chown root and chmod go-w it, or deploy as that user (become_user)",
+            )
+
+
+def _way_to(path):
+    """(path, status) of everything that the kernel looks at on its way there, links and what they lead to."""
+    todo, at, followed = path.split("/")[::-1], "/", 0
+    yield at, os.lstat(at)
+    while todo:
+        part = todo.pop()
+        if part in ("", "."):
+            continue
+        at = os.path.dirname(at) if part == ".." else os.path.join(at, part)
         try:
-            status = os.lstat(path)
+            status = os.lstat(at)
         except FileNotFoundError:
-            status = None
-        if status is not None:
-            shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
-            link = stat.S_ISLNK(status.st_mode)
-            if status.st_uid != 0 or (shared and not link):
-                raise Problem(
-                    "permission",
-                    "{} is controlled by uid {} (mode {:o}), and root would follow what they put there".format(
-                        path, status.st_uid, stat.S_IMODE(status.st_mode)
-                    ),
-                    "chown root and chmod go-w it, or deploy as that user (become_user)",
-                )
-        if parent == path:
             return
-        path = parent
+        yield at, status
+        if stat.S_ISLNK(status.st_mode):
+            followed += 1
+            if followed > MAX_LINKS_FOLLOWED:
+                raise Problem(
+                    "conflict", "{} is a link in a circle".format(at), "remove it, then deploy again"
+                )
+            target = os.readlink(at)
+            at = "/" if target.startswith("/") else os.path.dirname(at)
+            todo.extend(target.split("/")[::-1])
 
 
 def refuse_unwritable(path, need_bytes, need_inodes):
@@ -108,6 +125,10 @@ def refuse_unwritable(path, need_bytes, need_inodes):
         need_bytes: what is going to be written, at least.
         need_inodes: how many files and directories, at least.
     """
+    if not os.path.isabs(path):
+        raise Problem(
+            "conflict", "{!r} is no absolute path".format(path), "write it from / on, such as /srv/my-website"
+        )
     existing = path
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)

@@ -50,6 +50,24 @@ def from_os_error(error):
     return Problem("host", "{}{}".format(error.strerror or type(error).__name__, at), "")
 
 
+def from_defect(error):
+    """What an error means that nobody expected. Its text is not shown: it may hold a secret."""
+    import traceback
+
+    if isinstance(error, ImportError):
+        return Problem(
+            "python",
+            "this host's Python lacks the module {}".format(error.name),
+            "install the whole of python3 there (python3-minimal is not enough), or set `python`",
+        )
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return Problem(
+        "host",
+        "{} in {}:{} ({})".format(type(error).__name__, frame.filename, frame.lineno, frame.name),
+        "this is a defect of the orchestrator; please report it with this line",
+    )
+
+
 def user_name():
     """Who this program runs as."""
     import pwd

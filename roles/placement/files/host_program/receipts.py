@@ -7,13 +7,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 
 from host_program.problems import Problem
 
 FORMAT = 1
+RECORD = dict.fromkeys(("release", "version", "artifact_sha256", "configuration_digest", "state"), str)
+RECORD["sequence"] = int
+FIELDS = {
+    "live": {"directory": str, "previous": str, "proven": bool, "run": str},
+    "staged": {"run": str, "directory": str},
+}
 
 
 def state_root():
@@ -30,6 +38,12 @@ def state_root():
     base = os.environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(base):
         base = os.path.expanduser("~/.local/state")
+    if not os.path.isabs(base):
+        raise Problem(
+            "host",
+            "nobody knows the home directory of uid {}".format(os.geteuid()),
+            "give that user one in /etc/passwd or HOME, or deploy as another (become)",
+        )
     return os.path.join(base, "gitops-orchestrator")
 
 
@@ -62,26 +76,63 @@ def new_receipt(identity, application, deployment_path):
     }
 
 
+def unrecorded(name):
+    """The record of a release that is there although no receipt knows it: its receipt was lost."""
+    return {
+        "release": name,
+        "version": re.sub(r"-[0-9a-f]{12}([.][0-9]+)?$", "", name),
+        "artifact_sha256": "",
+        "tree_sha256": "",
+        "size_bytes": 0,
+        "configuration_digest": "",
+        "state": "active",
+        "sequence": 0,
+        "staged_at": "",
+        "activated_at": "",
+    }
+
+
 def read_receipt(directory):
-    """The receipt in that directory, or None."""
+    """The receipt in that directory, or None.
+
+    Raises:
+        Problem: it is no receipt, or a newer orchestrator's.
+    """
     try:
         with open(os.path.join(directory, "receipt.json"), encoding="utf-8") as file:
             receipt = json.load(file)
     except FileNotFoundError:
         return None
-    except ValueError:
-        raise Problem(
-            "conflict",
-            "the receipt in {} is not readable".format(directory),
-            "move that directory away; the next deployment stages and verifies everything again",
-        ) from None
-    if receipt.get("format", 0) > FORMAT:
+    except (ValueError, RecursionError):
+        receipt = None
+    written = receipt.get("format") if isinstance(receipt, dict) else None
+    if isinstance(written, int) and written > FORMAT:
         raise Problem(
             "conflict",
             "the receipt in {} was written by a newer orchestrator".format(directory),
             "use that version or a later one",
         )
+    if not _is_receipt(receipt):
+        raise Problem(
+            "conflict",
+            "the receipt in {} is not readable".format(directory),
+            "move that directory away; the next deployment stages and verifies everything again",
+        )
     return receipt
+
+
+def _is_receipt(value):
+    releases = value.get("releases") if isinstance(value, dict) else None
+    return (
+        isinstance(releases, dict)
+        and _has(value, {"identity": str, "application": str, "deployment_path": str, "sequence": int})
+        and all(_has(record, RECORD) for record in releases.values())
+        and all(value.get(key, "") is None or _has(value.get(key), FIELDS[key]) for key in FIELDS)
+    )
+
+
+def _has(value, fields):
+    return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in fields.items())
 
 
 def write_receipt(directory, receipt):
@@ -91,16 +142,32 @@ def write_receipt(directory, receipt):
 
 def write_json(path, value):
     """A private file is replaced at once, and survives a power cut."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    make_private(os.path.dirname(path))
     temporary = path + ".new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(value, file, sort_keys=True, separators=(",", ":"))
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(value, file, sort_keys=True, separators=(",", ":"))
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # A write that fails does not say where.
+        error.filename = error.filename or path
+        raise
     os.replace(temporary, path)
     sync_directory(os.path.dirname(path))
+
+
+def make_private(path):
+    """The directory exists; what of its path is missing is made for us alone, whatever the umask says."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for one in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(one, 0o700)
 
 
 def sync_directory(path):
@@ -112,8 +179,13 @@ def sync_directory(path):
         os.close(descriptor)
 
 
-def all_receipts():
-    """Every (directory, receipt) of this host, whoever owns it; unreadable ones are left out."""
+def all_receipts(environment=""):
+    """Every (directory, receipt) of this host, whoever owns it; unreadable ones are left out.
+
+    Args:
+        environment: a receipt of an environment of that name must not be left out: nothing is known of its
+            placement, and nothing would be said of it.
+    """
     base = os.path.join(state_root(), "placements")
     try:
         names = sorted(os.listdir(base))
@@ -124,6 +196,8 @@ def all_receipts():
         try:
             receipt = read_receipt(directory)
         except (Problem, OSError):
+            if environment and name.startswith(environment + "--"):
+                raise
             continue
         if receipt is not None:
             yield directory, receipt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from host_program import trees
@@ -48,9 +47,10 @@ def staged_directory(receipt, paths, request):
 
 
 def read_tree(directory, name):
-    """What every file of that release has to be; nothing matches when the record is gone."""
-    try:
-        with open(os.path.join(directory, "trees", name + ".json"), encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
-        return {"": {"type": "lost"}}
+    """What every file of that release has to be; None, which nothing matches, when the record is lost."""
+    return trees.read_entries(tree_path(directory, name))
+
+
+def tree_path(directory, name):
+    """Where that is recorded."""
+    return os.path.join(directory, "trees", name + ".json")

@@ -7,7 +7,7 @@ import shutil
 
 from host_program import receipts, records
 from host_program.paths import Paths
-from host_program.problems import Problem
+from host_program.problems import Problem, from_os_error
 
 
 class Placement:
@@ -131,6 +131,7 @@ def _switch(here, name, old):
     previous = resumed["previous"] if resumed else here.last_good(name)
     if old and old != name:
         previous = old
+        here.receipt["releases"].setdefault(old, receipts.unrecorded(old))
     proven = old == name and (record["state"] == "healthy" or bool(resumed and resumed["proven"]))
     if old != name:
         here.receipt["sequence"] += 1
@@ -186,7 +187,11 @@ def _ask_health(check):
 def _settle(here, name, message):
     here.receipt["releases"][name]["state"] = "healthy"
     here.save()
-    _prune(here, name)
+    try:
+        _prune(here, name)
+    except OSError as error:
+        # The release is live and healthy: an old one in the way is no reason to switch back.
+        message += "; an old release could not be removed: " + from_os_error(error).message
     return {"result": "healthy", "message": message}
 
 
@@ -256,7 +261,7 @@ def _ours(here):
 
 def _prune(here, name):
     """All but the newest `keep_releases` of our own record are gone; never the live one or the last good."""
-    spared = {name, here.last_good(name)}
+    spared = {name, here.last_good(name), here.live["previous"]}
     order = sorted(here.receipt["releases"].items(), key=lambda item: -item[1]["sequence"])
     keep = max(1, here.wanted["keep_releases"])
     for other, _ in order[keep:]:

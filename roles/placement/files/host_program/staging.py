@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 from host_program import archives, fetch, receipts, records, trees
@@ -10,6 +11,7 @@ from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_
 from host_program.problems import Problem
 
 EXTRA_BYTES = 1 << 20
+_UNMADE_LINK = re.compile(r"\.current-[0-9a-f]{16}")
 
 
 def stage(placement, request):
@@ -20,6 +22,7 @@ def stage(placement, request):
     """
     paths = Paths(placement["deployment_path"])
     identity, application = request["identity"], placement["application"]
+    require_absolute(paths.root)
     refuse_controlled(paths.root)
     refuse_foreign(identity, application, paths.root)
     paths.live_directory()
@@ -27,8 +30,10 @@ def stage(placement, request):
     if request["check"]:
         return _predict(placement, paths, receipts.read_receipt(directory), directory, request)
     receipt = receipts.read_receipt(directory) or receipts.new_receipt(identity, application, paths.root)
+    _forget_unmade(receipt, paths, directory)
     kept = records.find_release(receipt, paths, directory, placement)
     if kept:
+        _remove_leftovers(paths, directory, receipt)
         if not records.is_converged(receipt, paths, kept, placement):
             _remember(receipt, directory, request, kept)
         return {"changed": False, "message": "release {} is there already".format(kept)}
@@ -36,7 +41,11 @@ def stage(placement, request):
     if artifact["delivery"] == "controller" and not artifact.get("local"):
         return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
     make_directory(paths.root)
-    _clear_staging(paths)
+    # Somebody may have made it since it was looked at, in /tmp for instance.
+    refuse_controlled(paths.root)
+    _remove_leftovers(paths, directory, receipt)
+    if not os.path.isdir(paths.staging):
+        os.mkdir(paths.staging, 0o700)
     name = _free_name(paths, placement["release"])
     _unpack_beside(placement, request, paths, directory, receipt, name)
     return {"changed": True, "message": "release {} staged".format(name)}
@@ -47,6 +56,14 @@ def _remember(receipt, directory, request, name):
     receipts.write_receipt(directory, receipt)
 
 
+def require_absolute(path):
+    """Raises a Problem for a path that depends on where this program happens to run."""
+    if not os.path.isabs(path):
+        raise Problem(
+            "conflict", "{!r} is no absolute path".format(path), "write it from / on, such as /srv/my-website"
+        )
+
+
 def make_directory(path, mode=0o755):
     """The directory and its parents exist, with that mode whatever the umask says."""
     missing = []
@@ -54,7 +71,10 @@ def make_directory(path, mode=0o755):
         missing.append(path)
         path = os.path.dirname(path)
     for one in reversed(missing):
-        os.mkdir(one)
+        try:
+            os.mkdir(one)
+        except FileExistsError:  # another placement of this machine was quicker
+            continue
         os.chmod(one, mode)
         receipts.sync_directory(os.path.dirname(one))
 
@@ -64,11 +84,38 @@ def _free_name(paths, release):
     return next(name for name in names if not os.path.lexists(paths.release(name)))
 
 
-def _clear_staging(paths):
-    """Leftovers of a run that died are removed; the directory is nobody's but ours."""
-    if os.path.isdir(paths.staging) and not os.path.islink(paths.staging):
-        shutil.rmtree(paths.staging)
-    os.mkdir(paths.staging, 0o700)
+def _remove_leftovers(paths, directory, receipt):
+    """Nothing is left of a run that died: its staging directory, a link or a record that it did not finish.
+
+    What cannot be removed (a file that is in use on NFS) is in nobody's way.
+
+    Raises:
+        Problem: something else has the staging directory's name; it is left alone.
+    """
+    if os.path.islink(paths.staging) or os.path.isfile(paths.staging):
+        raise Problem(
+            "conflict", "{} is no directory of ours".format(paths.staging), "remove it, then deploy again"
+        )
+    shutil.rmtree(paths.staging, ignore_errors=True)
+    for name in os.listdir(paths.root) if os.path.isdir(paths.root) else ():
+        path = os.path.join(paths.root, name)
+        if _UNMADE_LINK.fullmatch(name) and os.path.islink(path):
+            os.unlink(path)
+    known = {records.tree_path(directory, name) for name in receipt["releases"]}
+    folder = os.path.join(directory, "trees")
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if os.path.join(folder, name) not in known:
+            os.unlink(os.path.join(folder, name))
+
+
+def _forget_unmade(receipt, paths, directory):
+    """A release that a run died before making, recorded as staged and not there, is no release."""
+    for name, record in list(receipt["releases"].items()):
+        if record["state"] == "staged" and not os.path.isdir(paths.release(name)):
+            del receipt["releases"][name]
+            tree = records.tree_path(directory, name)
+            if os.path.exists(tree):
+                os.unlink(tree)
 
 
 def _unpack_beside(placement, request, paths, directory, receipt, name):
@@ -82,24 +129,32 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
         os.chmod(unpacked, 0o755)
         tree = archives.Tree(unpacked, os.path.getsize(download), artifact["strip_components"])
         _fill(tree, artifact, download)
-        if not tree.entries:
-            raise Problem("archive", "the archive is empty", "check strip_components and how it is built")
         for path, entry in tree.entries.items():
             if entry["type"] == "directory":
                 os.chmod(os.path.join(unpacked, path), entry["mode"])
         os.unlink(download)
         make_directory(paths.releases)
-        receipts.write_json(os.path.join(directory, "trees", name + ".json"), tree.entries)
+        receipts.write_json(records.tree_path(directory, name), tree.entries)
         trees.sync_file_system(unpacked)
+        # Recorded before it is there: a release without a record would never be pruned.
+        _record(receipt, placement, request, name, tree)
+        _remember(receipt, directory, request, name)
         os.rename(unpacked, paths.release(name))
         receipts.sync_directory(paths.releases)
+    except OSError as error:
+        # A write that fails does not say where.
+        error.filename = error.filename or paths.root
+        raise
     finally:
         shutil.rmtree(paths.staging, ignore_errors=True)
+
+
+def _record(receipt, placement, request, name, tree):
     receipt["sequence"] += 1
     receipt["releases"][name] = {
         "release": placement["release"],
         "version": placement["version"],
-        "artifact_sha256": artifact["sha256"],
+        "artifact_sha256": placement["artifact"]["sha256"],
         "tree_sha256": trees.tree_digest(tree.entries),
         "size_bytes": tree.size_bytes,
         "configuration_digest": "",
@@ -108,7 +163,6 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
         "staged_at": request["run"]["time"],
         "activated_at": "",
     }
-    _remember(receipt, directory, request, name)
 
 
 def _fill(tree, artifact, download):
@@ -116,7 +170,7 @@ def _fill(tree, artifact, download):
         if artifact["packing"] == "zip":
             archives.unpack_zip(file, tree)
         elif artifact["packing"] == "tar":
-            archives.unpack_tar(file, tree, artifact["location"])
+            archives.unpack_tar(file, tree)
         else:
             size = os.path.getsize(download)
             tree.add_file(artifact["filename"], 0o644, size, iter(lambda: file.read(1 << 20), b""))
@@ -129,6 +183,10 @@ def _predict(placement, paths, receipt, directory, request):
     if kept:
         return {"changed": False, "message": "release {} is there already".format(kept)}
     artifact = placement["artifact"]
+    if artifact["packing"] == "tar" and artifact["location"].lower().endswith(".zst"):
+        from host_program import zstd
+
+        zstd.require()
     size, members, unpacked = artifact["size_bytes"] or 0, 4, 0
     if artifact["delivery"] == "host" or artifact.get("local") or "looked_into" in artifact:
         unpacked, members = artifact.get("looked_into") or look_into(artifact, request["secrets"])
@@ -145,19 +203,24 @@ def look_into(artifact, secrets):
             raise Problem("checksum", "the artifact has other bytes than planned", "plan again")
         _fill(tree, artifact, artifact["location"])
         return tree.size_bytes, len(tree.entries)
+    from host_program import remote
+
     header = fetch.authorization(artifact.get("credentials"), secrets)
     if artifact["packing"] == "tar":
-        with fetch.open_url(artifact["location"], header) as response:
-            archives.unpack_tar(response, tree, artifact["location"])
-    else:
+        with remote.Body(artifact["location"], header) as body:
+            archives.unpack_tar(body, tree)
+    elif artifact["packing"] == "zip":
         try:
-            remote = fetch.RemoteFile(artifact["location"], header)
+            file = remote.buffered(artifact["location"], header)
         except Problem as problem:
             if problem.kind != "unsupported":
                 raise
-            return 0, 1
-        if artifact["packing"] == "zip":
-            import io
-
-            archives.unpack_zip(io.BufferedReader(remote, 1 << 16), tree)
+            file = remote.in_memory(artifact["location"], header)
+            if file is None:
+                return 0, 1
+        archives.unpack_zip(file, tree)
+    else:
+        fetch.open_patiently(artifact["location"], header).close()
+        return artifact["size_bytes"] or 0, 1
+    tree.finish()
     return tree.size_bytes, len(tree.entries)

@@ -8,6 +8,7 @@ import os
 import stat
 
 CHUNK_BYTES = 1 << 20
+FIELDS = {"directory": {"mode"}, "file": {"mode", "size", "sha256"}, "link": {"target"}}
 
 
 def tree_digest(entries):
@@ -15,21 +16,52 @@ def tree_digest(entries):
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
+def read_entries(path):
+    """What every file of a release has to be, as it was recorded; None when the record is gone or broken."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            entries = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(entries, dict) or not entries:
+        return None
+    for entry in entries.values():
+        fields = FIELDS.get(entry.get("type")) if isinstance(entry, dict) else None
+        if fields is None or not fields <= set(entry):
+            return None
+    return entries
+
+
 def compare_tree(root, entries):
-    """What differs from the record, one sentence each; an empty list when nothing does."""
+    """What differs from the record, one sentence each; an empty list when nothing does.
+
+    Args:
+        entries: as `read_entries` returns them.
+    """
+    if entries is None:
+        return ["the record of what its files have to be is lost"]
     found, differences = {}, []
     for folder, directories, files in os.walk(root):
         for name in directories + files:
             path = os.path.join(folder, name)
             found[os.path.relpath(path, root)] = path
     for path in sorted(set(found) - set(entries)):
-        differences.append("{} was added".format(path))
+        differences.append("{} was added".format(_shown(path)))
     for path, entry in sorted(entries.items()):
         if path not in found:
-            differences.append("{} is gone".format(path))
-        elif not _is(found[path], entry):
-            differences.append("{} was changed".format(path))
+            differences.append("{} is gone".format(_shown(path)))
+            continue
+        try:
+            if not _is(found[path], entry):
+                differences.append("{} was changed".format(_shown(path)))
+        except OSError as error:
+            differences.append("{} cannot be read: {}".format(_shown(path), error.strerror))
     return differences
+
+
+def _shown(path):
+    """The path as every terminal and reader can take it; names of files may be any bytes."""
+    return path if path.isprintable() else ascii(path)
 
 
 def _is(path, entry):
