@@ -61,6 +61,7 @@ def _examine(directory: str, options: dict[str, Any]) -> Iterator[Finding]:
     desired = intent.desired
     count = len(desired.placements)
     yield True, f"documents of {desired.environment} at {intent.revision.label}: {count} placements", ""
+    yield from _examine_state(intent)
     yield from _attempt(
         "artifacts are in their repositories", lambda: workflow.resolve(intent, offline=False)
     )
@@ -84,6 +85,21 @@ def _examine(directory: str, options: dict[str, Any]) -> Iterator[Finding]:
         return
     for host in hosts:
         yield from _examine_host(host.name, reports.get(host.name))
+
+
+def _examine_state(intent: Any) -> Iterator[Finding]:
+    from orchestrator.edges.state import open_state, this_process
+    from orchestrator.errors import OrchestratorError
+
+    environment = intent.desired.environment
+    try:
+        with open_state(intent.repository, intent.settings) as state:
+            lock = state.lock(environment, this_process(intent.repository)).check()
+            yield True, f"lock in git: {lock}", ""
+            state.ledger.check(environment)
+            yield True, "ledger in git can be read and written", ""
+    except OrchestratorError as error:
+        yield False, "; ".join([error.brief, *error.details]), error.resolution
 
 
 def _attempt(what: str, work: Callable[[], object]) -> Iterator[Finding]:

@@ -111,6 +111,17 @@ class GitLedger:
         self._tree = read_tree(self._repository, self._ref)
         return tuple(self._tree.open_records(environment))
 
+    def check(self, environment: str) -> None:
+        """The ledger can be read and, as far as the server tells without a push, written.
+
+        Raises:
+            GitError, LedgerError: it cannot.
+        """
+        self.state(environment)
+        pushed = self._repository.try_push(self._ref)
+        if pushed.verdict != "done":
+            raise self._refused(pushed)
+
     def _append(self, push: _Push) -> Recorded:
         with self._pending.exclusively():
             # Kept first: whatever ends this process now, a later command of this clone pushes it.

@@ -43,6 +43,22 @@ class EnvironmentLock:
         """
         return self._branch.read()[1]
 
+    def check(self) -> str:
+        """The lock can be read and, as far as the server tells without a push, taken; returns who holds it.
+
+        Raises:
+            GitError, LockError: it cannot, or it has expired.
+        """
+        state = self.show()
+        pushed = self._branch.repository.try_push(self._branch.ref)
+        if pushed.verdict != "done":
+            raise self._branch.refused(pushed)
+        if state is None:
+            return f"{self._environment} was never locked"
+        if state.is_expired(moment()):
+            raise self._expired(state)
+        return state.describe(moment())
+
     def acquire(
         self,
         *,

@@ -203,14 +203,19 @@ class StateRepository:
             variables=self._known_identity(),
         ).text
 
-    def push(self, *moves: Move, seconds: float = REMOTE_SECONDS) -> Pushed:
-        """All of these moves or none: each only from the commit that is expected there."""
+    def push(self, *moves: Move, seconds: float = REMOTE_SECONDS, dry_run: bool = False) -> Pushed:
+        """All of these moves or none: each only from the commit that is expected there.
+
+        Args:
+            dry_run: nothing is moved; only whether the server would talk about it is found out.
+        """
         leases = [f"--force-with-lease={move.ref}:{move.expected}" for move in moves]
         atomic = ["--atomic"] if len(moves) > 1 else []
         answer = self._git.run(
             "push",
             "--porcelain",
             "--no-verify",
+            *(["--dry-run"] if dry_run else []),
             *atomic,
             *leases,
             self._remote,
@@ -223,6 +228,16 @@ class StateRepository:
         if verdict == "raced" and self._is_stuck(moves):
             verdict = "refused"
         return Pushed(verdict=verdict, details=() if verdict == "done" else push_words(answer))
+
+    def try_push(self, ref: str) -> Pushed:
+        """What a push of one more commit to `ref` would meet, as far as the server tells beforehand.
+
+        Raises:
+            GitError: the remote cannot be reached.
+        """
+        tip = self.fetch(ref)
+        commit = self.commit({}, parent=tip, message="not pushed [skip ci]")
+        return self.push(Move(ref=ref, expected=tip, commit=commit), dry_run=True)
 
     def unreachable(self, answer: Answer | tuple[str, ...]) -> GitError:
         """The error that says so, with git's words."""

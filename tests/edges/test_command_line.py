@@ -38,8 +38,9 @@ class Clone:
         }
         self.commit()
 
-    def git(self, *arguments: str) -> None:
-        subprocess.run(["git", *arguments], cwd=self.path, check=True, capture_output=True)
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=self.path, check=True, capture_output=True, text=True)
+        return done.stdout
 
     def commit(self) -> None:
         (self.path / "manifest.json").write_text(json.dumps(self.manifest, indent=2))
@@ -171,7 +172,23 @@ def test_deploy_then_status_then_drift(clone: Clone, tmp_path: Path) -> None:
 
 
 def test_doctor_finds_nothing_wrong_here(clone: Clone) -> None:
-    assert "everything that a deployment needs" in clone.run("doctor")
+    said = clone.run("doctor")
+    assert "everything that a deployment needs" in said
+    assert "dev was never locked" in said
+    clone.run("deploy")
+    assert "ledger in git can be read and written" in clone.run("doctor")
+    heads = clone.git("for-each-ref", "--format=%(refname) %(objectname)")
+    clone.run("doctor")
+    assert "orchestrator/lock/dev" in heads
+    assert clone.git("for-each-ref", "--format=%(refname) %(objectname)") == heads
+
+
+def test_doctor_says_when_lock_and_ledger_may_not_be_written(clone: Clone) -> None:
+    (clone.path / "orchestrator.toml").write_text('format = 1\n[ledger]\nrepository = "/nowhere/ops.git"\n')
+    clone.git("add", "orchestrator.toml")
+    clone.git("commit", "--quiet", "--message", "Elsewhere")
+    said = clone.run("doctor", expect=28)
+    assert "PROBLEM the git remote /nowhere/ops.git cannot be reached" in said
 
 
 @pytest.mark.parametrize("document", ["manifest", "environment", "settings"])
