@@ -48,7 +48,10 @@ def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_b
     Raises:
         GitError, RevisionError, UsageError.
     """
-    if not (target.branch or target.environment or target.ref or target.worktree) and ci.branch:
+    if not (target.branch or target.environment or target.ref or target.worktree):
+        if ci.is_pull_request:
+            nothing = "this job is a pull request's, which is not merged yet; nothing to deploy"
+            return Choice(revision=repository.resolve_ref("HEAD"), nothing=nothing)
         target = replace(target, branch=ci.branch)
     notes: list[str] = []
     try:
@@ -74,7 +77,7 @@ def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_b
         choice = replace(choice, revision=Revision(commit=ci.commit, branch=branch))
     if not target.ref and revision.note:
         notes.append(revision.note)
-    superseded = "" if choice.tip is None else _judge(repository, choice.revision, choice.tip)
+    superseded = "" if choice.tip is None else _judge(repository, choice, choice.tip, pushed=not target.ref)
     return replace(choice, superseded=superseded, notes=tuple(notes))
 
 
@@ -87,7 +90,8 @@ def moved_on(repository: DeploymentRepository, choice: Choice) -> str:
     """
     if choice.tip is None:
         return ""
-    return _judge(repository, choice.revision, repository.resolve_branch(choice.tip.branch, offline=False))
+    tip = repository.resolve_branch(choice.tip.branch, offline=False)
+    return _judge(repository, choice, tip, pushed=choice.revision.commit == choice.tip.commit)
 
 
 def _tip_of(
@@ -102,11 +106,16 @@ def _tip_of(
         return None
 
 
-def _judge(repository: DeploymentRepository, revision: Revision, tip: Revision) -> str:
-    if revision.commit == tip.commit:
+def _judge(repository: DeploymentRepository, choice: Choice, tip: Revision, *, pushed: bool) -> str:
+    """Why the choice's revision has to give way to `tip`.
+
+    Args:
+        pushed: it was the branch's tip before; then one that is behind it has been put there on purpose.
+    """
+    if choice.revision.commit == tip.commit:
         return ""
-    mine, theirs = revision.commit[:10], tip.commit[:10]
-    if repository.is_ancestor(tip.commit, revision.commit):
+    mine, theirs = choice.revision.commit[:10], tip.commit[:10]
+    if not pushed and repository.is_ancestor(tip.commit, choice.revision.commit):
         raise RevisionError(
             f"{mine} is ahead of {tip.branch}, which is at {theirs} where deployments come from",
             resolution=f"push it to {tip.branch} first, or deploy it with --allow-older REASON",

@@ -139,8 +139,8 @@ def _report(
     order, record, run = attempt.order, attempt.record, attempt.run
     outcome, plan = attempt.outcome, attempt.plan
     verdict: str = outcome.verdict if outcome is not None else ("failed" if failure else "nothing")
-    if attempt.nothing and failure is None:
-        verdict = record.verdict if record is not None else "nothing"
+    if record is not None and record.verdict:
+        verdict = record.verdict
     environment, branch = view.place(attempt)
     resume, status = view.next_commands(attempt, directory)
     problem = attempt.recorded.problem if attempt.recorded is not None else None

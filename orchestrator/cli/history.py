@@ -53,7 +53,7 @@ def _select(reader: LedgerReader, environment: str, application: str, since: str
     """What was asked for, newest first."""
     from orchestrator.core.history import is_before
 
-    for one in reader.attempts(environment):
+    for one in reader.by_start(environment):
         if application and application not in one.applications:
             continue
         if since and is_before(one.started, since):

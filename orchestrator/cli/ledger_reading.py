@@ -42,7 +42,7 @@ class LedgerReader:
             click.echo(f"warning: {warning}", err=True)
 
     def attempts(self, environment: str = "") -> Iterator[Indexed]:
-        """Each attempt that can be read, newest first."""
+        """Each attempt that can be read; first the one of which something was said last."""
         for one in self._history.attempts():
             if environment not in ("", one.environment):
                 continue
@@ -50,6 +50,10 @@ class LedgerReader:
                 self._skipped.append(f"{one.id} in commit {one.commit[:10]} ({plain(one.problem)})")
             else:
                 yield one
+
+    def by_start(self, environment: str) -> list[Indexed]:
+        """As `attempts`, the one that started last first: a run that stalled may be the last to say how it ended."""
+        return sorted(self.attempts(environment), key=lambda one: one.started, reverse=True)
 
     def texts(self, attempts: Iterable[Indexed]) -> Iterator[str]:
         """The attempts' documents."""

@@ -64,7 +64,7 @@ def _at(reader: LedgerReader, environment: str, when: str) -> Indexed:
     from orchestrator.errors import UsageError
 
     until = "" if when == "last" else parse_moment(when, end_of_day=True)
-    for found in reader.attempts(environment):
+    for found in reader.by_start(environment):
         if not until or not is_before(until, found.started):
             return found
     raise UsageError(

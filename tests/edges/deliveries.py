@@ -79,8 +79,8 @@ class Running:
                 os.kill(pid, signal.SIGCONT)
 
     def signal(self, number: signal.Signals) -> None:
-        """The process gets that signal."""
-        self._process.send_signal(number)
+        """The process and its group get that signal, as from a terminal."""
+        os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
         """The process is gone at once."""
@@ -216,6 +216,7 @@ class Delivery:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
                 text=True,
             )
         return Running(process, log)

@@ -30,7 +30,7 @@ def deployments(fleet: Fleet, tmp_path: Path) -> Iterator[Deployments]:
     ) as server:
         made = Deployments(directory=tmp_path, server=server)
         made.start()
-        (made.clone / "orchestrator.toml").write_text("format = 1\n[lock]\nexpiry_seconds = 5\n")
+        (made.clone / "orchestrator.toml").write_text("format = 1\n[lock]\nexpiry_seconds = 8\n")
         for version in ("1.0.0", "2.0.0", "3.0.0"):
             made.publish(version, {"index.html": version})
         yield made
