@@ -24,9 +24,11 @@ from orchestrator.edges.ansible_content import ansible_content
 from orchestrator.edges.ansible_process import STATISTICS, EventStream, ansible_environment, read_event
 from orchestrator.edges.credentials import SecretSource
 from orchestrator.edges.playbook_server import PlaybookServer, Rollout
+from orchestrator.edges.process_identity import is_gone, this_process_identity
 from orchestrator.edges.ssh_agent import keys_in_agent
 from orchestrator.errors import AnsibleError
 
+PREFIX, OWNER = "orch-", "owner"
 SOCKET_VARIABLE = "ORCHESTRATOR_SOCKET"
 Decide = Callable[[tuple[HostReport, ...]], Rollout]
 
@@ -64,7 +66,9 @@ class Workspace:
         cls, hosts: tuple[Host, ...], secrets: SecretSource, known_hosts: str = ""
     ) -> Iterator[Workspace]:
         """The directory exists while the context is open, its ssh connections too."""
-        path = Path(tempfile.mkdtemp(prefix="orch-"))
+        remove_abandoned(Path(tempfile.gettempdir()))
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        write_private(path / OWNER, this_process_identity())
         running: list[RunningPlaybook] = []
         try:
             for name in ("env", "inventory", "cp"):
@@ -227,6 +231,14 @@ def _follow(stream: EventStream, planning: _Planning, on_report: Callable[[HostR
     return PlaybookRun(
         finished=finished, cancelled=cancelled, reports=tuple(reports), output="\n".join(output)
     )
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Private directories there whose commands were killed on this machine are gone, with nobody else's."""
+    for owner in parent.glob(f"{PREFIX}*/{OWNER}"):
+        with contextlib.suppress(OSError):
+            if owner.stat().st_uid == os.getuid() and is_gone(owner.read_text(encoding="utf-8")):
+                shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def write_private(path: Path, content: str) -> None:
