@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.model import Kind, Placement, Reference
 from orchestrator.core.references import parse_reference
-from orchestrator.core.units import Service, make_service, render_unit, service_problems, unit_digest
+from orchestrator.core.unit_files import render_unit, unit_digest
+from orchestrator.core.units import Service, make_service, service_problems
 
 if TYPE_CHECKING:
     from orchestrator.core.violations import Path, Report
