@@ -15,6 +15,7 @@ from orchestrator.core.model import Credentials, Desired, Host, Placement, Refer
 from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.services import service_digest
+from orchestrator.core.units import Service
 
 DEFAULT_PYTHON = "python3"
 
@@ -201,10 +202,11 @@ def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifac
 
 
 def _render_process(placement: Placement) -> dict[str, Any]:
-    """How it runs; nothing for what does not run."""
+    """How it runs, as far as that is not the default; nothing for what does not run."""
     if placement.service is None:
         return {}
-    settings = asdict(placement.service)
+    usual = asdict(Service(unit=""))
+    settings = {name: value for name, value in asdict(placement.service).items() if value != usual[name]}
     return {
         "service": {
             name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()

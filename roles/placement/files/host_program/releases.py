@@ -291,9 +291,7 @@ def _revive(here, name, message):
     return {
         "result": "unknown",
         "version": record["version"],
-        "message": "{}; {} is live again, and is not healthy either: {}".format(
-            reason, record["version"], said
-        ),
+        "message": "{}, and is not healthy either: {}".format(message, said),
     }
 
 

@@ -118,7 +118,9 @@ def verify(name, text, current, release):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         try:
-            code, output = _run(["systemd-analyze", "verify", "--man=no", path], CALL_SECONDS)
+            code, output = _run(
+                ["systemd-analyze", "verify", "--man=no", path], CALL_SECONDS, TMPDIR=directory
+            )
         except FileNotFoundError:
             raise Problem(
                 "unsupported",
@@ -242,7 +244,7 @@ def _systemctl(*arguments, seconds=CALL_SECONDS):
         ) from None
 
 
-def _run(command, seconds):
+def _run(command, seconds, **environment):
     """(exit code, what it printed), in the language that is understood here."""
     done = subprocess.run(
         command,
@@ -250,7 +252,7 @@ def _run(command, seconds):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=seconds,
-        env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""},
+        env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "", **environment},
         check=False,
     )
     return done.returncode, done.stdout.decode("utf-8", "replace")
