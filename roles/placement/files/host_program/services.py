@@ -61,7 +61,7 @@ def _refuse(placement, request):
     if wanted["adopt"]:
         if state["LoadState"] != "loaded":
             raise Problem(
-                "missing",
+                "unsupported",
                 "{} is to be adopted, and systemd has no such unit".format(wanted["unit"]),
                 "install it, or describe it in `service` without `adopt`",
             )
@@ -88,9 +88,10 @@ def _prepare(placement, request):
         name = records.find_release(receipt, paths, directory, placement)
         converged = bool(name) and records.is_converged(receipt, paths, name, placement)
     same = _find_same(directory, receipt, placement) if receipt else ""
-    if not wanted["adopt"] and not converged:
+    # In check mode the program is not there yet, and systemd-analyze would leave its traces in /tmp for nothing.
+    if not wanted["adopt"] and not converged and name:
         text = _fill(wanted["unit_file"], os.path.join(directory, "services", "new"))
-        units.verify(wanted["unit"], text, paths.current, paths.release(name) if name else "")
+        units.verify(wanted["unit"], text, paths.current, paths.release(name))
     if converged:
         return ""
     if request["check"]:

@@ -69,7 +69,7 @@ def require_user(user, group):
         except KeyError:
             command = "useradd --system {0}" if what == "user" else "groupadd --system {0}"
             raise Problem(
-                "missing",
+                "unsupported",
                 "there is no {} {} on this host".format(what, name),
                 "make it, such as with `{}`, or name another".format(command.format(name)),
             ) from None
@@ -108,19 +108,16 @@ def verify(name, text, current, release):
 
     Args:
         current: the path in it that is to be read as `release`.
-        release: where the program lies already; empty: nowhere yet, and it is not looked for.
+        release: where the program lies.
     """
-    if release:
-        text = re.sub(re.escape(current) + r'(?=[/"\s]|$)', lambda match: release, text)
+    text = re.sub(re.escape(current) + r'(?=[/"\s]|$)', lambda match: release, text)
     where = os.path.dirname(SYSTEMD)
     with tempfile.TemporaryDirectory(dir=where if os.access(where, os.W_OK) else None) as directory:
         path = os.path.join(directory, name)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         try:
-            code, output = _run(
-                ["systemd-analyze", "verify", "--man=no", path], CALL_SECONDS, TMPDIR=directory
-            )
+            code, output = _run(["systemd-analyze", "verify", "--man=no", path], CALL_SECONDS)
         except FileNotFoundError:
             raise Problem(
                 "unsupported",
@@ -128,13 +125,12 @@ def verify(name, text, current, release):
                 "install systemd's tools",
             ) from None
     said = [line.strip() for line in output.splitlines() if path in line or line.startswith(name + ":")]
-    said = [line for line in said if "is not executable" not in line or release]
     wrong = [line for line in said if "ignoring" in line and "Unknown" not in line]
     if (code != 0 and said) or wrong:
         shown = "; ".join(line.replace(directory + "/", "") for line in wrong or said)
         raise Problem(
             "unsupported",
-            "systemd does not take {}: {}".format(name, shown.replace(release or current, current)),
+            "systemd does not take {}: {}".format(name, shown.replace(release, current)),
             "correct `service` of the application, or what the artifact contains",
         )
 
@@ -244,7 +240,7 @@ def _systemctl(*arguments, seconds=CALL_SECONDS):
         ) from None
 
 
-def _run(command, seconds, **environment):
+def _run(command, seconds):
     """(exit code, what it printed), in the language that is understood here."""
     done = subprocess.run(
         command,
@@ -252,7 +248,7 @@ def _run(command, seconds, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=seconds,
-        env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "", **environment},
+        env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""},
         check=False,
     )
     return done.returncode, done.stdout.decode("utf-8", "replace")
