@@ -49,7 +49,11 @@ def parse_service(
     keys = tuple(
         key for key in ("service", "variables", "secrets") if key in raw or (*path, key) in report.bad
     )
-    variables = {name: value for name, value in raw.get("variables", {}).items() if isinstance(value, str)}
+    variables = {
+        name: value
+        for name, value in raw.get("variables", {}).items()
+        if (*path, "variables", name) not in report.bad
+    }
     secrets = _parse_secrets(raw.get("secrets", {}), report, path, allowed)
     if "service" not in raw or (*path, "service") in report.bad:
         return ServiceEntry(variables=variables, secrets=secrets, keys=keys)
@@ -71,7 +75,7 @@ def _parse_secrets(
     secrets = {}
     for name, value in raw.items():
         reference = parse_reference(value)
-        if reference is None:
+        if reference is None or (*path, "secrets", name) in report.bad:
             continue
         secrets[name] = reference
         origin = (allowed or {}).get(str(reference))

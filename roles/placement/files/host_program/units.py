@@ -126,8 +126,8 @@ def verify(name, text, current, release):
             ) from None
     said = [line.strip() for line in output.splitlines() if path in line or line.startswith(name + ":")]
     wrong = [line for line in said if "ignoring" in line and "Unknown" not in line]
-    if (code != 0 and said) or wrong:
-        shown = "; ".join(line.replace(directory + "/", "") for line in wrong or said)
+    if code != 0 or wrong:
+        shown = "; ".join(line.replace(directory + "/", "") for line in wrong or said or [output[-300:]])
         raise Problem(
             "unsupported",
             "systemd does not take {}: {}".format(name, shown.replace(release, current)),
