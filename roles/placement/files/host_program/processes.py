@@ -58,6 +58,7 @@ def _install(here, identifier, unit):
     rewritten = units.read(unit) != text
     if rewritten:
         units.install(unit, text)
+    units.clean(unit)
     state = units.show([unit])[unit]
     if state["NeedDaemonReload"] == "yes":
         units.reload_systemd()

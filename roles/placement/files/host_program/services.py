@@ -152,7 +152,8 @@ def _write(directory, placement):
     final = os.path.join(directory, "services", identifier)
     contents = _contents(final, placement)
     temporary = final + ".new"
-    os.makedirs(temporary, mode=0o700)
+    os.makedirs(os.path.dirname(final), mode=0o700, exist_ok=True)
+    os.mkdir(temporary, 0o700)
     for name, content in contents.items():
         path = os.path.join(temporary, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)

@@ -138,7 +138,7 @@ def verify(name, text, current, release):
 def install(name, text):
     """The unit file is there, whole, and systemd has read it."""
     path = path_of(name)
-    temporary = path + ".orchestrator-new"
+    temporary = _unfinished(name)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -153,6 +153,16 @@ def install(name, text):
         raise
     receipts.sync_directory(UNIT_DIRECTORY)
     reload_systemd()
+
+
+def clean(name):
+    """Nothing is left of a run that died while it wrote the unit file."""
+    if os.path.lexists(_unfinished(name)):
+        os.unlink(_unfinished(name))
+
+
+def _unfinished(name):
+    return path_of(name) + ".orchestrator-new"
 
 
 def reload_systemd():
@@ -170,7 +180,7 @@ def remove(name, seconds):
     if show([name])[name]["LoadState"] != "not-found":
         _require("disable", "--quiet", name)
         _require("stop", name, seconds=seconds)
-    for path in (path_of(name), path_of(name) + ".orchestrator-new"):
+    for path in (path_of(name), _unfinished(name)):
         if os.path.lexists(path):
             os.unlink(path)
             receipts.sync_directory(UNIT_DIRECTORY)
