@@ -136,7 +136,7 @@ def _switch(here, name, old):
     if old and old != name:
         previous = old
     before, after = _settings(record), _wanted_settings(here)
-    restore = resumed.get("restore") if resumed else None
+    restore = resumed.get("restore") if resumed and old == name else None
     if old == name and record["state"] == "healthy":
         restore = before if before["service"] and before["service"] != after["service"] else None
     proven = old == name and (record["state"] == "healthy" or bool(resumed and resumed["proven"]))
@@ -197,7 +197,8 @@ def _judge(here, name):
     problem, restarted = processes.start(here, name)
     changed = {"changed": True} if restarted else {}
     check = here.wanted["healthcheck"]
-    healthy, message = not problem, problem or "no health check is configured"
+    asked = "its process runs; " if here.receipt["releases"][name].get("service") else ""
+    healthy, message = not problem, problem or asked + "no health check is configured"
     if healthy and check is not None and check["origin"] == "host":
         healthy, message = _ask_health(check)
     if healthy:
