@@ -163,13 +163,14 @@ class Deployment:
             return Rollout()
         hosts = workflow.hosts_of(self.selected)
         observed = workflow.fold_observed(hosts, reports)
-        plan = workflow.compile_intent(self.intent, artifacts, observed, self.selected)
+        fingerprints = workflow.fingerprints_of(self.intent)
+        plan = workflow.compile_intent(self.intent, artifacts, observed, self.selected, fingerprints)
         self.plan = plan
         self.on_plan(plan, observed)
         self._enter("stage" if plan.changes else "")
         return Rollout(
             run=render_run(self.run, plan),
-            placements=render_placements(plan, self.intent.desired, artifacts),
+            placements=render_placements(plan, self.intent.desired, artifacts, fingerprints),
             groups=tuple(sorted({step.group for step in plan.changes})),
         )
 
@@ -180,4 +181,6 @@ class Deployment:
             credentials = self.intent.desired.repositories[name].credentials
             if credentials is not None:
                 wanted |= {credentials.username, credentials.password, credentials.token}
+        for placement in self.selected.placements:
+            wanted.update(placement.secrets.values())
         return frozenset(one for one in wanted if isinstance(one, Reference))

@@ -34,6 +34,7 @@ __all__ = [
     "compile_intent",
     "default_forks",
     "environments_of",
+    "fingerprints_of",
     "fold_observed",
     "hosts_of",
     "inventory_of",
@@ -138,8 +139,13 @@ def compile_intent(
     artifacts: Mapping[str, ResolvedArtifact],
     observed: Mapping[str, ObservedHost],
     selected: Desired | None = None,
+    fingerprints: Mapping[str, str] | None = None,
 ) -> Plan:
-    """The plan of this intent against what hosts said."""
+    """The plan of this intent against what hosts said.
+
+    Args:
+        fingerprints: of the secrets, see `fingerprints_of`; without them secrets are not compared.
+    """
     return compile_plan(
         intent.desired,
         artifacts,
@@ -147,7 +153,15 @@ def compile_intent(
         identity=intent.identity,
         commit=intent.revision.commit,
         selected=selected,
+        fingerprints=fingerprints or {},
     )
+
+
+def fingerprints_of(intent: Intent) -> dict[str, str]:
+    """What lets changed secrets be noticed, by application, where this machine has the secrets."""
+    from orchestrator.edges.fingerprints import fingerprints_of as find
+
+    return find(intent.desired, intent.identity, intent.secrets)
 
 
 def select(intent: Intent, applications: tuple[str, ...], limits: tuple[str, ...]) -> Desired:

@@ -25,6 +25,25 @@ EXAMPLES = {
               credentials: {username: ci, password: {env: NEXUS_PASSWORD}}
             healthcheck: {url: "http://127.0.0.1:8080/health"}
 """,
+    "service": """\
+- hosts: app
+  become: true
+  roles:
+    - role: service
+      vars:
+        service_placements:
+          - application: shop-api
+            version: 1.18.2
+            deployment_path: /opt/shop-api
+            artifact:
+              location: https://nexus.example.net/repository/releases/shop-api-1.18.2.jar
+              sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+              filename: shop-api.jar
+            service: {exec: "/usr/bin/java -jar {current}/shop-api.jar", user: shop}
+            variables: {SHOP_DB_URL: "postgresql://db.example.net/shop"}
+            secrets: {SHOP_DB_PASSWORD: {env: SHOP_DB_PASSWORD}}
+            healthcheck: {url: "http://127.0.0.1:9000/health"}
+""",
     "artifact": """\
 - hosts: web
   roles:

@@ -73,7 +73,9 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
             observed = workflow.observe(
                 intent, workspace, hosts, verify=options["verify"], on_report=progress
             )
-    plan = workflow.compile_intent(intent, artifacts, observed, selected)
+    plan = workflow.compile_intent(
+        intent, artifacts, observed, selected, {} if offline else workflow.fingerprints_of(intent)
+    )
     if options["json_path"]:
         write_json(options["json_path"], plan_document(plan))
     if options["json_path"] != "-":

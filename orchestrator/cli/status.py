@@ -36,9 +36,9 @@ def command(directory: str, /, **options: Any) -> int:
     if options["json_path"]:
         write_json(options["json_path"], {"format": 1, "placements": rows})
     if options["json_path"] != "-":
-        columns = ("environment", "application", "host", "desired", "installed", "state", "why")
+        columns = ("environment", "application", "host", "desired", "installed", "running", "state", "why")
         if rows:
-            print_table(console, columns, [tuple(row[column] for column in columns) for row in rows], 5)
+            print_table(console, columns, [tuple(row[column] for column in columns) for row in rows], 6)
         else:
             line(console, "no environment of this repository has a placement")
     if first is not None:
@@ -56,7 +56,7 @@ def _rows(target: Any, *, verify: bool) -> list[dict[str, str]]:
     hosts = tuple(host for host in intent.desired.hosts if host.name in names)
     with workflow.open_workspace(intent) as workspace, Progress(sorted(names), quiet=True) as progress:
         observed = workflow.observe(intent, workspace, hosts, verify=verify, on_report=progress)
-    plan = workflow.compile_intent(intent, artifacts, observed)
+    plan = workflow.compile_intent(intent, artifacts, observed, fingerprints=workflow.fingerprints_of(intent))
     rows = []
     for step in plan.steps:
         found = observed[step.host].placements.get((step.application, step.deployment_path))
@@ -68,6 +68,7 @@ def _rows(target: Any, *, verify: bool) -> list[dict[str, str]]:
                 "host": step.host,
                 "desired": step.to_version,
                 "installed": "unknown" if step.from_version is None else step.from_version or "-",
+                "running": (found.running if found else "") or "-",
                 "state": state,
                 "why": why,
             }
@@ -80,6 +81,7 @@ def _rows(target: Any, *, verify: bool) -> list[dict[str, str]]:
                 "host": orphan.host,
                 "desired": "-",
                 "installed": orphan.version or "-",
+                "running": "-",
                 "state": "orphan",
                 "why": f"git no longer asks for it at {orphan.deployment_path}",
             }
@@ -102,4 +104,8 @@ def _judge(step: Any, found: Any) -> tuple[str, str]:
         return "drift", f"the release is {found.state}, its health is not proven"
     if found.configuration_digest != step.configuration_digest:
         return "drift", "settings changed"
+    if step.action == "reconfigure":
+        return "drift", step.reason
+    if found.running:
+        return "in sync", "receipt, link and process agree"
     return "in sync", "receipt and link agree"

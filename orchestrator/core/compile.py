@@ -15,6 +15,9 @@ from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
 from orchestrator.core.plan import Action, Group, Orphan, Plan, PlannedArtifact, Step
+from orchestrator.core.services import service_digest
+
+_NO_FINGERPRINTS: Mapping[str, str] = {}
 
 
 def select_placements(
@@ -45,6 +48,7 @@ def compile_plan(
     identity: Identity,
     commit: str,
     selected: Desired | None = None,
+    fingerprints: Mapping[str, str] = _NO_FINGERPRINTS,
 ) -> Plan:
     """Every placement gets a step, and every step a reason.
 
@@ -53,6 +57,7 @@ def compile_plan(
         artifacts: by application name.
         observed: by host name; a host that is missing counts as not asked.
         selected: what this run is about (`--application`, `--limit`); everything when None.
+        fingerprints: of the secrets, by application, where they are at hand; others are not compared.
     """
     placements = (selected or desired).placements
     keys = [_group_key(placement) for placement in placements]
@@ -64,6 +69,7 @@ def compile_plan(
             artifacts[placement.application.name],
             observed.get(placement.host.name) or ObservedHost.unasked(placement.host.name),
             group=numbers[key],
+            fingerprint=fingerprints.get(placement.application.name),
         )
         for placement, key in zip(placements, keys, strict=True)
     )
@@ -93,18 +99,25 @@ def release_name(artifact: Artifact, version: str, sha256: str) -> str:
     """The directory name of a release: the version and what its content follows from; empty without digest."""
     if not sha256:
         return ""
-    content = digest([sha256, artifact.packing, artifact.strip_components, artifact.filename])
-    return f"{version}-{content[:12]}"
+    content = [sha256, artifact.packing, artifact.strip_components, artifact.filename]
+    content += ["executable"] if artifact.executable else []
+    return f"{version}-{digest(content)[:12]}"
 
 
 def configuration_digest(placement: Placement) -> str:
     """What a placement is configured with beside its release."""
-    return digest(
-        {
-            "healthcheck": None if placement.healthcheck is None else asdict(placement.healthcheck),
-            "keep_releases": placement.keep_releases,
+    configuration: dict[str, Any] = {
+        "healthcheck": None if placement.healthcheck is None else asdict(placement.healthcheck),
+        "keep_releases": placement.keep_releases,
+    }
+    if placement.service is not None:
+        secrets = {name: str(reference) for name, reference in placement.secrets.items()}
+        configuration |= {
+            "service": asdict(placement.service),
+            "process": service_digest(placement),
+            "secrets": secrets,
         }
-    )
+    return digest(configuration)
 
 
 def _names_of(placement: Placement) -> set[str]:
@@ -116,13 +129,23 @@ def _group_key(placement: Placement) -> tuple[int, str, int]:
 
 
 def _compile_step(
-    placement: Placement, artifact: ResolvedArtifact, host: ObservedHost, *, group: int
+    placement: Placement,
+    artifact: ResolvedArtifact,
+    host: ObservedHost,
+    *,
+    group: int,
+    fingerprint: str | None,
 ) -> Step:
     application = placement.application
     release = release_name(application.artifact, application.version, artifact.sha256)
     configuration = configuration_digest(placement)
     found = host.placements.get((application.name, placement.deployment_path))
     action, from_version, reason = _decide(application.version, release, configuration, host, found)
+    other_secrets = bool(found and fingerprint is not None and found.secrets_fingerprint != fingerprint)
+    if action == "skip" and other_secrets:
+        action, reason = "reconfigure", "a secret changed"
+    elif action == "skip" and placement.secrets and fingerprint is None:
+        reason += "; its secrets are not at hand to be compared"
     return Step(
         application=application.name,
         kind=application.kind,
@@ -135,10 +158,28 @@ def _compile_step(
         artifact_sha256=artifact.sha256,
         release=release,
         configuration_digest=configuration,
-        restarts=(),
+        restarts=_restarts(placement, action, found, other_secrets),
         group=group,
         reason=reason,
     )
+
+
+def _restarts(
+    placement: Placement, action: Action, found: ObservedPlacement | None, other_secrets: bool
+) -> tuple[str, ...]:
+    """The unit that the step restarts (one that only reloads is none)."""
+    service = placement.service
+    if service is None or action in ("skip", "unknown"):
+        return ()
+    goes_on = (
+        found is not None
+        and found.running == "active"
+        and found.service_digest == service_digest(placement)
+        and not other_secrets
+    )
+    if goes_on and (action != "install" or service.on_release == "reload"):
+        return ()
+    return (service.unit,)
 
 
 def _decide(

@@ -12,6 +12,7 @@ from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchec
 from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.model import Repository, Strategy
 from orchestrator.core.repositories import parse_repositories
+from orchestrator.core.services import ServiceEntry, parse_service
 from orchestrator.core.settings import Settings, environment_names
 from orchestrator.core.violations import Path, Report, quote
 
@@ -47,6 +48,7 @@ class Entry:
     deployment_path: str = ""
     healthcheck: HealthcheckTemplate | None = None
     keep_releases: int = KEEP_RELEASES
+    service: ServiceEntry = field(default_factory=ServiceEntry)
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
@@ -88,14 +90,16 @@ def parse_environment(
         ),
         table=parse_hosts(value, report),
         entries={
-            application: _parse_entry(raw, Place(report=report, path=("applications", application)))
+            application: _parse_entry(
+                raw, Place(report=report, path=("applications", application)), settings.credentials
+            )
             for application, raw in value.get("applications", {}).items()
         },
         strategy=_parse_strategy(value.get("strategy", {}), report),
     )
 
 
-def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
+def _parse_entry(raw: Mapping[str, Any], place: Place, allowed: Mapping[str, str] | None) -> Entry:
     report, path = place.report, place.path
     deployment_path = raw.get("deployment_path", "")
     if "deployment_path" in raw and (problem := deployment_path_problem(deployment_path)):
@@ -113,6 +117,7 @@ def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
         deployment_path=deployment_path,
         healthcheck=healthcheck,
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
+        service=parse_service(raw, report, path, allowed),
         places={
             key: Place(report=report, path=(*path, key))
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url")

@@ -14,6 +14,8 @@ from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
+from orchestrator.core.services import service_digest
+from orchestrator.core.units import Service
 
 DEFAULT_PYTHON = "python3"
 
@@ -143,9 +145,16 @@ def _render_run(run: Run) -> dict[str, Any]:
 
 
 def render_placements(
-    plan: Plan, desired: Desired, artifacts: Mapping[str, ResolvedArtifact]
+    plan: Plan,
+    desired: Desired,
+    artifacts: Mapping[str, ResolvedArtifact],
+    fingerprints: Mapping[str, str] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """`release_placements` of every host that has something to do, in the plan's order."""
+    """`release_placements` of every host that has something to do, in the plan's order.
+
+    Args:
+        fingerprints: of the secrets, by application; without them the action finds them out.
+    """
     placements = {
         (one.application.name, one.host.name, one.deployment_path): one for one in desired.placements
     }
@@ -153,6 +162,8 @@ def render_placements(
     for step in plan.changes:
         placement = placements[(step.application, step.host, step.deployment_path)]
         one = render_placement(step, placement, artifacts[step.application])
+        if fingerprints and step.application in fingerprints:
+            one["secrets_fingerprint"] = fingerprints[step.application]
         rendered.setdefault(step.host, []).append(one)
     return rendered
 
@@ -183,8 +194,26 @@ def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifac
             "strip_components": wanted.strip_components,
             "filename": wanted.filename,
             "credentials": render_credentials(artifact.credentials),
+            **({"executable": True} if wanted.executable else {}),
         },
         "healthcheck": None if check is None else {**asdict(check), "status": list(check.status)},
+        **_render_process(placement),
+    }
+
+
+def _render_process(placement: Placement) -> dict[str, Any]:
+    """How it runs, as far as that is not the default; nothing for what does not run."""
+    if placement.service is None:
+        return {}
+    usual = asdict(Service(unit=""))
+    settings = {name: value for name, value in asdict(placement.service).items() if value != usual[name]}
+    return {
+        "service": {
+            name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()
+        },
+        "service_digest": service_digest(placement),
+        "variables": dict(placement.variables),
+        "secrets": {name: render_reference(reference) for name, reference in placement.secrets.items()},
     }
 
 

@@ -22,6 +22,7 @@ from orchestrator.core.model import Application, Artifact, Kind
 from orchestrator.core.violations import Path, Report, quote
 
 SITE: Kind = "site"
+SERVICE: Kind = "service"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class ApplicationDraft:
                 packing=packing,
                 strip_components=self.strip_components,
                 filename=(self.filename or default) if packing == "file" else "",
+                executable=self.kind == SERVICE and packing == "file",
             ),
         )
 

@@ -6,8 +6,10 @@ Both forms of the manifest (simple and full) end here; nothing downstream knows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from orchestrator.core.units import Service
 
 Kind = str
 RepositoryType = Literal["nexus", "artifactory", "http", "directory"]
@@ -71,6 +73,7 @@ class Artifact:
             (everything else: installed as one file; jar and war are files).
         strip_components: leading directories dropped from an archive's members.
         filename: what a single file is called in the release.
+        executable: a single file may be executed.
     """
 
     repository: str
@@ -79,6 +82,7 @@ class Artifact:
     packing: Packing
     strip_components: int
     filename: str
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +184,9 @@ class Placement:
     Attributes:
         deployment_path: absolute, `{host}`, `{application}` and `{environment}` filled in.
         wave: how many applications have to be there before, following `depends_on`; 0 first.
+        service: how it runs; None for what does not run.
+        variables: of its process, by name.
+        secrets: of its process, by name.
     """
 
     application: Application
@@ -188,6 +195,9 @@ class Placement:
     healthcheck: Healthcheck | None
     keep_releases: int
     wave: int
+    service: Service | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Reference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,9 @@ class ObservedPlacement:
         configuration_digest: what it was configured with when its health was last judged.
         state: of the live release; `none` when nothing is live.
         previous_version: what a rollback would go to; empty when there is nothing.
+        running: what systemd says of its unit, such as `active` or `failed`; empty when it has none.
+        service_digest: what its process was started with; empty when that is not known for sure.
+        secrets_fingerprint: of the secrets that its process was started with.
         problems: what contradicts the receipt, one sentence each (drift).
     """
 
@@ -50,6 +53,9 @@ class ObservedPlacement:
     configuration_digest: str
     state: State
     previous_version: str = ""
+    running: str = ""
+    service_digest: str = ""
+    secrets_fingerprint: str = ""
     problems: tuple[str, ...] = ()
 
 
@@ -115,6 +121,9 @@ def _parse_placement(entry: Any) -> ObservedPlacement:
             "configuration_digest",
             "previous_version",
         )
+    }
+    texts |= {
+        name: _shown(entry.get(name, "")) for name in ("running", "service_digest", "secrets_fingerprint")
     }
     problems = tuple(_shown(problem) for problem in _typed(entry["problems"], list))
     return ObservedPlacement(**texts, state=cast(State, state), problems=problems)

@@ -9,8 +9,9 @@ from orchestrator.core.deployment_paths import ancestors, fill_path, filled_path
 from orchestrator.core.environment import Entry, ParsedEnvironment
 from orchestrator.core.hosts import ALL, HostTable
 from orchestrator.core.machines import Machine, machine_of
-from orchestrator.core.manifest import SITE, ApplicationDraft, ParsedManifest
+from orchestrator.core.manifest import SERVICE, SITE, ApplicationDraft, ParsedManifest
 from orchestrator.core.model import Application, Host, Placement, Repository
+from orchestrator.core.services import check_kind, find_shared_units
 from orchestrator.core.violations import quote
 
 
@@ -42,8 +43,11 @@ def make_placements(
         draft, entry = manifest.applications[application], entries[application]
         complete = draft.complete(_choose_repository(draft, repositories, manifest))
         _check_path_is_there(draft, entry)
+        check_kind(draft.kind, entry.service, entry.place.report, entry.place.path)
         everywhere += _place(complete, entry, hosts[application], name, depths.get(application, 0))
     _check_paths(everywhere, entries)
+    for application, problem in find_shared_units(everywhere):
+        entries[application].place.add(problem, "service")
     return tuple(
         sorted(
             (placement for placement in everywhere if not placement.host.maintenance),
@@ -107,7 +111,7 @@ def _choose_repository(
 
 def _check_path_is_there(draft: ApplicationDraft, entry: Entry) -> None:
     is_reported = entry.place.path in entry.place.report.bad
-    if draft.kind == SITE and "deployment_path" not in entry.places and not is_reported:
+    if draft.kind in (SITE, SERVICE) and "deployment_path" not in entry.places and not is_reported:
         entry.place.add('"deployment_path" is missing; add the directory on the host that it is deployed to')
 
 
@@ -116,6 +120,7 @@ def _place(
 ) -> list[Placement]:
     placements = []
     problems: set[str] = set()
+    service = entry.service.make(application.name)
     for host in hosts:
         path = entry.deployment_path
         if "{" in path:
@@ -131,6 +136,9 @@ def _place(
                 healthcheck=entry.healthcheck.fill(host) if entry.healthcheck else None,
                 keep_releases=entry.keep_releases,
                 wave=wave,
+                service=service,
+                variables=entry.service.variables,
+                secrets=entry.service.secrets,
             )
         )
     for problem in sorted(problems):

@@ -56,7 +56,7 @@ def _load(package: str, *modules: str) -> Any:
     return sys.modules[package]
 
 
-_controller = _load("controller_program", "answers", "orchestrator", "placements")
+_controller = _load("controller_program", "answers", "orchestrator", "placements", "services")
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
 
 
@@ -190,6 +190,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     ) -> dict[str, Any]:
         wanted = sorted(placements_.references(placements, phase))
         secrets = {reference: orchestrator.fetch_secret(reference) for reference in wanted}
+        for placement in placements:
+            _controller.services.fill_in_secrets(placement, phase, arguments["identity"], secrets)
         password = placements_.reference_of(arguments["become_password"])
         if password and self._connection.become is not None:
             self._connection.become.set_option("become_pass", orchestrator.fetch_secret(password))

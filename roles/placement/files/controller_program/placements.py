@@ -7,6 +7,8 @@ import json
 import os
 from typing import Any
 
+from .services import normalise_service, service_references
+
 HEALTH_DEFAULTS = {
     "origin": "host",
     "retries": 10,
@@ -29,12 +31,16 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     artifact = one.get("artifact")
     if artifact:
         _normalise_artifact(artifact)
+    process = normalise_service(one)
+    if artifact and one["service"] and artifact["packing"] == "file":
+        artifact["executable"] = True
     if phase in ("stage", "activate", "settle", "rollback") and artifact:
-        content = digest([artifact[key] for key in ("sha256", "packing", "strip_components", "filename")])
+        content = [artifact[key] for key in ("sha256", "packing", "strip_components", "filename")]
+        content += ["executable"] if artifact.get("executable") else []
         if not one.get("release"):
-            one["release"] = f"{one['version']}-{content[:12]}"
+            one["release"] = f"{one['version']}-{digest(content)[:12]}"
         if not one.get("configuration_digest"):
-            one["configuration_digest"] = digest([one["healthcheck"], one["keep_releases"]])
+            one["configuration_digest"] = digest([one["healthcheck"], one["keep_releases"], *process])
     return one
 
 
@@ -66,9 +72,10 @@ def reference_of(value: dict[str, Any] | None) -> str:
 
 def references(placements: list[dict[str, Any]], phase: str) -> set[str]:
     """Every secret that the phase needs on the host."""
+    processes = {name for placement in placements for name in service_references(placement, phase)}
     if phase not in ("stage", "fetch"):
-        return set()
-    return {
+        return processes
+    return processes | {
         value["secret"]
         for placement in placements
         for value in placement["artifact"]["credentials"].values()

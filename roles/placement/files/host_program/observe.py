@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from host_program import fences, receipts, records, trees
+from host_program import fences, processes, receipts, records, trees
 from host_program.paths import Paths
 from host_program.problems import Problem
 
@@ -44,8 +44,11 @@ def _observe(directory, receipt, verify):
         problems.append("current points to {}, which no receipt knows".format(name))
     if record and verify:
         problems.extend(_verify(paths.release(name), records.read_tree(directory, name)))
+    process, contradictions = processes.observe(directory, receipt, name)
+    problems.extend(contradictions)
     previous = receipt["releases"].get(live["previous"]) if live else None
     return {
+        **process,
         "application": receipt["application"],
         "deployment_path": receipt["deployment_path"],
         "version": record["version"] if record else "",

@@ -60,8 +60,11 @@ def new_receipt(identity, application, deployment_path):
     `releases` maps a directory name to `release` (the plan's name for it), `version`, `artifact_sha256`,
     `tree_sha256`, `size_bytes`, `configuration_digest`, `state` (staged, active, healthy, bad), `sequence`
     (grows with each staging and each switch), `staged_at` and `activated_at` (the controller's clock).
+    A release that is a service has `service` (a configuration, see `services.py`) and `secrets_fingerprint` too;
+    `units` and `process`, see `processes.py`, are of the placement.
     `live` is what the last switch meant to make live: `directory`, `previous` (a directory or ""), `proven`
-    (it was live and healthy before that run), `run`, `commit`, `plan_id`, `actor`, `time`. `staged` is what
+    (it was live and healthy before that run), `restore` (what it was configured with then, where switching back goes
+    no further), `run`, `commit`, `plan_id`, `actor`, `time`. `staged` is what
     the last staging offers to activation: `run`, `directory`.
     """
     return {

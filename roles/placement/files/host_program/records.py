@@ -29,13 +29,14 @@ def find_release(receipt, paths, directory, placement):
 
 def is_converged(receipt, paths, name, placement):
     """Whether the placement is what the plan wants it to be, by its own record."""
-    live = receipt["live"]
+    live, secrets = receipt["live"], receipt["releases"][name].get("secrets_fingerprint", "")
     return bool(
         live
         and placement.get("action") != "verify"
         and live["directory"] == name == paths.live_directory()
         and receipt["releases"][name]["state"] == "healthy"
         and receipt["releases"][name]["configuration_digest"] == placement["configuration_digest"]
+        and placement.get("secrets_fingerprint", secrets) == secrets
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from host_program import receipts, records
+from host_program import processes, receipts, records, services
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -75,9 +75,10 @@ def confirm(placement, request):
         return {"result": "healthy", "changed": False, "message": "would be asked by the controller"}
     here = Placement(placement, request)
     name = _ours(here)
-    if placement["healthy"]:
+    problem = processes.stays(here, name, restarted=False) if placement["healthy"] else placement["message"]
+    if not problem:
         return {"changed": False, **_settle(here, name, placement["message"])}
-    return {"changed": True, **_fail(here, name, placement["message"])}
+    return {"changed": True, **_fail(here, name, problem)}
 
 
 def rollback(placement, request):
@@ -85,6 +86,8 @@ def rollback(placement, request):
     if request["check"]:
         return {"result": "switched_back", "changed": False, "message": "would be switched back"}
     here = Placement(placement, request)
+    if here.live and here.live["run"] == request["run"]["id"] and here.live.get("restore"):
+        return {"changed": True, **_restore(here, _ours(here), "the batch failed")}
     if not here.live or here.live["run"] != request["run"]["id"] or here.live["proven"]:
         return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
     return {"changed": True, **_switch_back(here, _ours(here), "the batch failed")}
@@ -97,6 +100,7 @@ def absent(placement, request):
         return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
     if request["check"]:
         return {"result": "absent", "changed": True, "message": "would be removed"}
+    processes.remove(here)
     if here.paths.live_directory():
         os.unlink(here.paths.current)
     for name in list(here.receipt["releases"]):
@@ -126,23 +130,28 @@ def _predict(here):
 
 def _switch(here, name, old):
     """The receipt says what is about to be live, then the link does. True when the link moved."""
-    wanted, run, record = here.wanted, here.request["run"], here.receipt["releases"][name]
+    run, record = here.request["run"], here.receipt["releases"][name]
     resumed = here.live if here.live and here.live["directory"] == name else None
     previous = resumed["previous"] if resumed else here.last_good(name)
     if old and old != name:
         previous = old
         here.receipt["releases"].setdefault(old, receipts.unrecorded(old))
+    before, after = _settings(record), _wanted_settings(here)
+    restore = resumed.get("restore") if resumed and old == name else None
+    if old == name and record["state"] == "healthy":
+        restore = before if before["service"] and before["service"] != after["service"] else None
     proven = old == name and (record["state"] == "healthy" or bool(resumed and resumed["proven"]))
     if old != name:
         here.receipt["sequence"] += 1
         record["sequence"] = here.receipt["sequence"]
         record["activated_at"] = run["time"]
     record["state"] = "active"
-    record["configuration_digest"] = wanted["configuration_digest"]
+    record.update(after)
     here.receipt["live"] = {
         "directory": name,
         "previous": previous,
         "proven": proven,
+        "restore": restore,
         "run": run["id"],
         "commit": run["commit"],
         "plan_id": run["plan_id"],
@@ -154,6 +163,23 @@ def _switch(here, name, old):
         return False
     _point(here.paths, name)
     return True
+
+
+def _settings(record):
+    """What a release is configured with, as its record has it."""
+    return {
+        "configuration_digest": record["configuration_digest"],
+        "secrets_fingerprint": record.get("secrets_fingerprint", ""),
+        "service": record.get("service", ""),
+    }
+
+
+def _wanted_settings(here):
+    return {
+        "configuration_digest": here.wanted["configuration_digest"],
+        "secrets_fingerprint": here.wanted.get("secrets_fingerprint", ""),
+        "service": (here.receipt["staged"] or {}).get("service", ""),
+    }
 
 
 def _point(paths, name):
@@ -169,13 +195,21 @@ def _point(paths, name):
 
 
 def _judge(here, name):
+    problem, restarted = processes.start(here, name)
+    changed = {"changed": True} if restarted else {}
     check = here.wanted["healthcheck"]
-    if check is None:
-        return _settle(here, name, "no health check is configured")
-    if check["origin"] != "host":
-        return {"result": "active", "message": "live; the controller asks for its health"}
-    healthy, message = _ask_health(check)
-    return _settle(here, name, message) if healthy else _fail(here, name, message)
+    asked = "its process runs; " if here.receipt["releases"][name].get("service") else ""
+    healthy, message = not problem, problem or asked + "no health check is configured"
+    if healthy and check is not None and check["origin"] == "host":
+        healthy, message = _ask_health(check)
+    if healthy:
+        problem = processes.stays(here, name, restarted=restarted)
+        healthy, message = not problem, problem or message
+    if not healthy:
+        return {**_fail(here, name, message), **changed}
+    if check is not None and check["origin"] != "host":
+        return {"result": "active", "message": "live; the controller asks for its health", **changed}
+    return {**_settle(here, name, message), **changed}
 
 
 def _ask_health(check):
@@ -189,6 +223,7 @@ def _settle(here, name, message):
     here.save()
     try:
         _prune(here, name)
+        services.prune(here.directory, here.receipt)
     except OSError as error:
         # The release is live and healthy: an old one in the way is no reason to switch back.
         message += "; an old release could not be removed: " + from_os_error(error).message
@@ -196,6 +231,8 @@ def _settle(here, name, message):
 
 
 def _fail(here, name, message):
+    if here.live.get("restore"):
+        return {**_restore(here, name, message), "problem": Problem("health", message, "").as_json()}
     if here.live["proven"]:
         return {
             "result": "unproven",
@@ -214,6 +251,7 @@ def _switch_back(here, name, reason):
     if not previous:
         here.receipt["live"] = None
         here.save()
+        processes.remove(here)
         if here.paths.live_directory():
             os.unlink(here.paths.current)
             receipts.sync_directory(here.paths.root)
@@ -221,29 +259,45 @@ def _switch_back(here, name, reason):
             "result": "removed",
             "message": reason + "; it was the first release and is not live any more",
         }
-    record = here.receipt["releases"][previous]
-    record["state"] = "active"
-    here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True)
+    here.receipt["releases"][previous]["state"] = "active"
+    here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True, restore=None)
     here.save()
     _point(here.paths, previous)
+    version = here.version_of(previous)
+    return _revive(here, previous, "{}; {} is live again".format(reason, version))
+
+
+def _restore(here, name, reason):
+    """The release stays, and is configured again with what it was healthy with."""
+    here.receipt["releases"][name].update(here.live["restore"], state="active")
+    here.receipt["live"] = dict(here.live, restore=None, proven=True)
+    here.save()
+    return _revive(here, name, "{}; it is configured as before again".format(reason))
+
+
+def _revive(here, name, message):
+    """What is live again is asked for its health, too."""
+    record = here.receipt["releases"][name]
+    problem, restarted = processes.start(here, name)
     check = here.wanted["healthcheck"]
-    healthy, said = True, ""
-    if check is not None and check["origin"] == "host":
+    healthy, said = not problem, problem
+    if healthy and check is not None and check["origin"] == "host":
         healthy, said = _ask_health(check)
+    if healthy:
+        said = processes.stays(here, name, restarted=restarted)
+        healthy = not said
     if healthy:
         record["state"] = "healthy"
         here.save()
         return {
             "result": "switched_back",
             "version": record["version"],
-            "message": "{}; {} is live again".format(reason, record["version"]),
+            "message": message,
         }
     return {
         "result": "unknown",
         "version": record["version"],
-        "message": "{}; {} is live again, and is not healthy either: {}".format(
-            reason, record["version"], said
-        ),
+        "message": "{}, and is not healthy either: {}".format(message, said),
     }
 
 

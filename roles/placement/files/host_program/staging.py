@@ -173,7 +173,8 @@ def _fill(tree, artifact, download):
             archives.unpack_tar(file, tree)
         else:
             size = os.path.getsize(download)
-            tree.add_file(artifact["filename"], 0o644, size, iter(lambda: file.read(1 << 20), b""))
+            mode = 0o755 if artifact.get("executable") else 0o644
+            tree.add_file(artifact["filename"], mode, size, iter(lambda: file.read(1 << 20), b""))
     tree.finish()
 
 

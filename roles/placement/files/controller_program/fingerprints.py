@@ -1,0 +1,1 @@
+../../../../orchestrator/core/fingerprints.py

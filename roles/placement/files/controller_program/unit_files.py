@@ -1,0 +1,1 @@
+../../../../orchestrator/core/unit_files.py
