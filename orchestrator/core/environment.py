@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator import __version__
 from orchestrator.core.deployment_paths import deployment_path_problem
-from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthcheck
+from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchecks
 from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.model import Repository, Strategy
 from orchestrator.core.repositories import parse_repositories
@@ -45,7 +45,7 @@ class Entry:
     place: Place
     hosts: tuple[str | None, ...] | None = None
     deployment_path: str = ""
-    healthcheck: HealthcheckTemplate | None = None
+    healthchecks: tuple[HealthcheckTemplate, ...] = ()
     keep_releases: int = KEEP_RELEASES
     places: Mapping[str, Place] = field(default_factory=dict)
 
@@ -101,21 +101,15 @@ def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
     if "deployment_path" in raw and (problem := deployment_path_problem(deployment_path)):
         place.add(problem, "deployment_path")
         deployment_path = ""
-    if "healthcheck" in raw and "healthcheck_url" in raw:
-        place.add("`healthcheck_url` is short for `healthcheck`; keep one of them", "healthcheck_url")
-    healthcheck = None
-    for key in ("healthcheck", "healthcheck_url"):
-        if key in raw and (*path, key) not in report.bad:
-            healthcheck = parse_healthcheck(raw[key], report, (*path, key))
     return Entry(
         place=place,
         hosts=_host_names(raw["hosts"]) if "hosts" in raw else None,
         deployment_path=deployment_path,
-        healthcheck=healthcheck,
+        healthchecks=parse_healthchecks(raw, report, path),
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
         places={
             key: Place(report=report, path=(*path, key))
-            for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url")
+            for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")
             if key in raw or (*path, key) in report.bad
         },
     )

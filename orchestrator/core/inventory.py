@@ -7,10 +7,11 @@ come from documents are marked when they are written, see `orchestrator.core.uns
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
+from orchestrator.core.checks import render_healthcheck
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
@@ -164,7 +165,6 @@ def _is_jump(host: Host, desired: Desired) -> bool:
 def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifact) -> dict[str, Any]:
     """One element of the role `release`'s `release_placements`."""
     wanted = placement.application.artifact
-    check = placement.healthcheck
     return {
         "application": step.application,
         "version": step.to_version,
@@ -184,7 +184,7 @@ def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifac
             "filename": wanted.filename,
             "credentials": render_credentials(artifact.credentials),
         },
-        "healthcheck": None if check is None else {**asdict(check), "status": list(check.status)},
+        "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
     }
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.core.checks import Healthcheck
+
 Kind = str
 RepositoryType = Literal["nexus", "artifactory", "http", "directory"]
 Rollback = Literal["batch", "all", "none"]
@@ -134,32 +136,6 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
-    """How a release proves that it is healthy, by HTTP.
-
-    Attributes:
-        url: with `{address}`, `{host}` and `{port}` filled in once a placement is made.
-        origin: who asks. `once`: the controller, one time for the application (a URL without placeholder);
-            `controller`: the controller, for each host; `host`: each host itself.
-        retries: attempts after the first one.
-        interval_seconds: pause between attempts.
-        timeout_seconds: of one attempt.
-        deadline_seconds: of all attempts together.
-        status: what counts as healthy; empty means any of 200..299.
-        body: text that the response has to contain, or empty.
-    """
-
-    url: str
-    origin: Literal["once", "controller", "host"]
-    retries: int
-    interval_seconds: float
-    timeout_seconds: float
-    deadline_seconds: float
-    status: tuple[int, ...]
-    body: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """How a rollout goes and what happens when it fails.
 
@@ -179,13 +155,14 @@ class Placement:
 
     Attributes:
         deployment_path: absolute, `{host}`, `{application}` and `{environment}` filled in.
+        healthchecks: all of them have to pass; without any the release counts as healthy.
         wave: how many applications have to be there before, following `depends_on`; 0 first.
     """
 
     application: Application
     host: Host
     deployment_path: str
-    healthcheck: Healthcheck | None
+    healthchecks: tuple[Healthcheck, ...]
     keep_releases: int
     wave: int
 

@@ -128,7 +128,7 @@ def _place(
                 application=application,
                 host=host,
                 deployment_path=path,
-                healthcheck=entry.healthcheck.fill(host) if entry.healthcheck else None,
+                healthchecks=tuple(check.fill(host, path) for check in entry.healthchecks),
                 keep_releases=entry.keep_releases,
                 wave=wave,
             )

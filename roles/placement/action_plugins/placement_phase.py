@@ -50,7 +50,7 @@ def _load(package: str, *modules: str) -> Any:
     return sys.modules[package]
 
 
-_controller = _load("controller_program", "answers", "orchestrator", "placements")
+_controller = _load("controller_program", "answers", "checks", "orchestrator", "placements")
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
 
 
@@ -113,7 +113,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not placements and phase not in ("observe", "probe"):
             result.update(changed=False, placements=[])
             return result
-        if phase == "check" and placements[0]["healthcheck"]["origin"] == "controller":
+        if phase == "check" and placements[0]["healthchecks"][0]["origin"] == "controller":
             request = {"phase": phase, "placements": placements}
             result.update(answers.finish(phase, _load("host_program", "main").main.answer(request)))
             return result
@@ -154,8 +154,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             finally:
                 self._remove_tmp_path(temporary)
         if phase == "activate":
+            fill = _load("host_program", "health").health.for_version
             for placement, done in zip(placements, answer["placements"], strict=False):
-                done["healthcheck"] = placement["healthcheck"]
+                done["healthchecks"] = [fill(one, placement["version"]) for one in placement["healthchecks"]]
         return answers.finish(phase, answer)
 
     def _prepare_delivery(self, placement: dict[str, Any], phase: str) -> dict[str, Any] | None:

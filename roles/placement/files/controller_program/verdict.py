@@ -5,6 +5,7 @@ Source of the rules: the table in `docs/reliability.md`, "When something fails".
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 from host_program.health import check_health
@@ -18,7 +19,7 @@ def judge(hosts, policy, check_mode, check=check_health):
 
     Args:
         hosts: host name → list of its placements of this group, each with `application`,
-            `deployment_path`, `healthcheck` (or None) and `result`, what activation said; None for a
+            `deployment_path`, `healthchecks` and `result`, what activation said; None for a
             host that vanished.
         policy: `max_failures`, `rollback` (batch, all, none), `failed_hosts` (of earlier groups), `last`
             (no group follows).
@@ -38,7 +39,7 @@ def judge(hosts, policy, check_mode, check=check_health):
         for placement in placements:
             result = placement["result"]
             if result == "active" and not check_mode:
-                healthy, message = asked[_question(name, placement)]
+                healthy, message = _answer(name, placement, asked)
                 todo[name].append(_task(placement, "confirm", healthy, message))
                 if not healthy:
                     failed.add(name)
@@ -88,18 +89,30 @@ def _key(placement):
     return placement["application"], placement["deployment_path"]
 
 
-def _question(name, placement):
-    """A URL without placeholder is asked once for its application, the others once for each host."""
-    check = placement["healthcheck"]
-    return (placement["application"], check["url"], "" if check["origin"] == "once" else name)
+def _question(name, placement, check):
+    """What has no placeholder is asked once for its application, the others once for each host."""
+    text = json.dumps(check, sort_keys=True)
+    return (placement["application"], text, "" if check["origin"] == "once" else name)
+
+
+def _asked_here(placement):
+    return [check for check in placement["healthchecks"] if check["origin"] != "host"]
+
+
+def _answer(name, placement, asked):
+    """What the controller found about a placement, all its checks together."""
+    found = [asked[_question(name, placement, check)] for check in _asked_here(placement)]
+    said = [message for healthy, message in found if not healthy]
+    return not said, "; ".join(said or [message for _, message in found])
 
 
 def _ask(hosts, check):
     questions = {
-        _question(name, placement): placement["healthcheck"]
+        _question(name, placement, one): one
         for name, placements in hosts.items()
         for placement in placements
         if placement["result"] == "active"
+        for one in _asked_here(placement)
     }
     with ThreadPoolExecutor(max_workers=CHECKS_AT_ONCE) as pool:
         return dict(zip(questions, pool.map(check, questions.values())))

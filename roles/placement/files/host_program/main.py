@@ -73,9 +73,9 @@ def _work_of(phase):
 
 
 def _check(placement, request):
-    from host_program.health import check_health
+    from host_program.health import check_all
 
-    healthy, message = check_health(placement["healthcheck"])
+    healthy, message = check_all(placement["healthchecks"])
     result = {"changed": False, "message": message, "result": "healthy" if healthy else "unproven"}
     if not healthy:
         result["problem"] = Problem("health", message).as_json()

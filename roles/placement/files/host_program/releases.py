@@ -168,19 +168,24 @@ def _point(paths, name):
 
 
 def _judge(here, name):
-    check = here.wanted["healthcheck"]
-    if check is None:
+    if not here.wanted["healthchecks"]:
         return _settle(here, name, "no health check is configured")
-    if check["origin"] != "host":
+    healthy, message = _ask_health(here, name)
+    if not healthy:
+        return _fail(here, name, message)
+    if any(check["origin"] != "host" for check in here.wanted["healthchecks"]):
         return {"result": "active", "message": "live; the controller asks for its health"}
-    healthy, message = _ask_health(check)
-    return _settle(here, name, message) if healthy else _fail(here, name, message)
+    return _settle(here, name, message)
 
 
-def _ask_health(check):
-    from host_program.health import check_health
+def _ask_health(here, name):
+    """What this host itself can tell about that release, which is live: (healthy, one sentence)."""
+    checks = [check for check in here.wanted["healthchecks"] if check["origin"] == "host"]
+    if not checks:
+        return True, ""
+    from host_program.health import check_all, for_version
 
-    return check_health(check)
+    return check_all([for_version(check, here.version_of(name)) for check in checks])
 
 
 def _settle(here, name, message):
@@ -221,10 +226,7 @@ def _switch_back(here, name, reason):
     here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True)
     here.save()
     _point(here.paths, previous)
-    check = here.wanted["healthcheck"]
-    healthy, said = True, ""
-    if check is not None and check["origin"] == "host":
-        healthy, said = _ask_health(check)
+    healthy, said = _ask_health(here, previous)
     if healthy:
         record["state"] = "healthy"
         here.save()
