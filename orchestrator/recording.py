@@ -59,7 +59,12 @@ def closed_record(opened: Record, plan: Plan, outcome: Outcome) -> Record:
     placements = tuple(
         _ended(steps[(one.application, one.host, one.deployment_path)], one) for one in outcome.placements
     )
-    return replace(opened, verdict=outcome.verdict, placements=placements)
+    tests = tuple(
+        {"application": one.application, "host": one.host, **asdict(test)}
+        for one in outcome.placements
+        for test in one.tests
+    )
+    return replace(opened, verdict=outcome.verdict, placements=placements, tests=tests)
 
 
 def failed_record(opened: Record, plan: Plan | None, error: OrchestratorError) -> Record:

@@ -35,6 +35,17 @@ EXAMPLES = {
         artifact_path: /usr/local/bin/tool
         artifact_mode: "0755"
 """,
+    "smoke": """\
+- hosts: web
+  roles:
+    - role: smoke
+      vars:
+        smoke_junit: reports/smoke.xml
+        smoke_tests:
+          - {name: front page, url: "http://127.0.0.1:8080/", body: Welcome}
+          - {name: orders, command: [/opt/shop/bin/smoke, --quick], user: shop}
+          - {name: from outside, url: "https://shop.example.net/", "on": controller, once: true}
+""",
     "healthcheck": """\
 - hosts: web
   roles:

@@ -16,6 +16,7 @@ DOING = {
     "probe": "looking",
     "stage": "staging",
     "activate": "activating",
+    "smoke": "testing",
     "settle": "settling",
 }
 DONE = {
@@ -23,6 +24,7 @@ DONE = {
     "probe": "looked at",
     "stage": "staged",
     "activate": "activated",
+    "smoke": "tested",
     "settle": "settled",
 }
 SHOWN_HOSTS = 30

@@ -95,6 +95,33 @@ class Healthcheck:
     stays_healthy_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmokeTest:
+    """A test that runs once after an application was deployed to a group of hosts.
+
+    Attributes:
+        on: who runs it.
+        once: it runs for one host only, and speaks for all of them.
+    """
+
+    name: str
+    probe: Probe
+    on: Literal["host", "controller"]
+    once: bool
+    timeout_seconds: float
+
+
+def render_smoke_test(test: SmokeTest) -> dict[str, Any]:
+    """Return the test as the roles take it, in plain JSON types."""
+    return {
+        **render_probe(test.probe),
+        "name": test.name,
+        "on": test.on,
+        "once": test.once,
+        "timeout_seconds": test.timeout_seconds,
+    }
+
+
 def render_healthcheck(check: Healthcheck) -> dict[str, Any]:
     """Return the check as the roles take it, in plain JSON types."""
     timing = {name: value for name, value in asdict(check).items() if name != "probe"}

@@ -13,6 +13,7 @@ from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.model import Repository, Strategy
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.settings import Settings, environment_names
+from orchestrator.core.smoke import SmokeTemplate, parse_smoke
 from orchestrator.core.violations import Path, Report, quote
 
 KEEP_RELEASES = 5
@@ -46,6 +47,7 @@ class Entry:
     hosts: tuple[str | None, ...] | None = None
     deployment_path: str = ""
     healthchecks: tuple[HealthcheckTemplate, ...] = ()
+    smoke: tuple[SmokeTemplate, ...] = ()
     keep_releases: int = KEEP_RELEASES
     places: Mapping[str, Place] = field(default_factory=dict)
 
@@ -88,14 +90,14 @@ def parse_environment(
         ),
         table=parse_hosts(value, report),
         entries={
-            application: _parse_entry(raw, Place(report=report, path=("applications", application)))
+            application: _parse_entry(raw, settings, Place(report=report, path=("applications", application)))
             for application, raw in value.get("applications", {}).items()
         },
         strategy=_parse_strategy(value.get("strategy", {}), report),
     )
 
 
-def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
+def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> Entry:
     report, path = place.report, place.path
     deployment_path = raw.get("deployment_path", "")
     if "deployment_path" in raw and (problem := deployment_path_problem(deployment_path)):
@@ -106,6 +108,7 @@ def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
         hosts=_host_names(raw["hosts"]) if "hosts" in raw else None,
         deployment_path=deployment_path,
         healthchecks=parse_healthchecks(raw, report, path),
+        smoke=parse_smoke(raw.get("smoke", []), settings, report, (*path, "smoke")),
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
         places={
             key: Place(report=report, path=(*path, key))

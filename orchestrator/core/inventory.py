@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
-from orchestrator.core.checks import render_healthcheck
+from orchestrator.core.checks import render_healthcheck, render_smoke_test
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
@@ -185,6 +185,7 @@ def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifac
             "credentials": render_credentials(artifact.credentials),
         },
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
+        "smoke": [render_smoke_test(test) for test in placement.smoke],
     }
 
 

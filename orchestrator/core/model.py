@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.core.checks import Healthcheck
+from orchestrator.core.checks import Healthcheck, SmokeTest
 
 Kind = str
 RepositoryType = Literal["nexus", "artifactory", "http", "directory"]
@@ -156,6 +156,7 @@ class Placement:
     Attributes:
         deployment_path: absolute, `{host}`, `{application}` and `{environment}` filled in.
         healthchecks: all of them have to pass; without any the release counts as healthy.
+        smoke: run when all hosts of its group have it live and healthy.
         wave: how many applications have to be there before, following `depends_on`; 0 first.
     """
 
@@ -165,6 +166,7 @@ class Placement:
     healthchecks: tuple[Healthcheck, ...]
     keep_releases: int
     wave: int
+    smoke: tuple[SmokeTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

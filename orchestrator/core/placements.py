@@ -129,6 +129,7 @@ def _place(
                 host=host,
                 deployment_path=path,
                 healthchecks=tuple(check.fill(host, path) for check in entry.healthchecks),
+                smoke=tuple(test.fill(host, path) for test in entry.smoke),
                 keep_releases=entry.keep_releases,
                 wave=wave,
             )

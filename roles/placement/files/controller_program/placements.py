@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from controller_program.checks import normalise_checks
+from controller_program.smoke import normalise_tests
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst")
 
@@ -20,6 +21,7 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     one.setdefault("keep_releases", 5)
     one["healthchecks"] = normalise_checks(one)
     one.pop("healthcheck", None)
+    one["smoke"] = normalise_tests(one.get("smoke"))
     artifact = one.get("artifact")
     if artifact:
         _normalise_artifact(artifact)

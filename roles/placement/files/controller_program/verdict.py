@@ -28,8 +28,9 @@ def judge(hosts, policy, check_mode, check=check_health):
 
     Returns:
         `hosts`: host → list of `application`, `deployment_path`, `do` (confirm or rollback), `healthy`,
-        `message`; `failed_hosts`, sorted; `failed`: those of this group; `stop`; `vanished`: hosts to switch
-        back whatever they have; `roll_back_earlier`; `done`: nothing is left to do for anybody.
+        `message`; `smoke`: application → hosts on which it is healthy and has smoke tests; `failed_hosts`,
+        sorted; `failed`: those of this group; `stop`; `vanished`: hosts to switch back whatever they have;
+        `roll_back_earlier`; `done`: nothing is left to do for anybody.
     """
     vanished = sorted(name for name, placements in hosts.items() if placements is None)
     hosts = {name: placements or [] for name, placements in hosts.items()}
@@ -40,7 +41,7 @@ def judge(hosts, policy, check_mode, check=check_health):
             result = placement["result"]
             if result == "active" and not check_mode:
                 healthy, message = _answer(name, placement, asked)
-                todo[name].append(_task(placement, "confirm", healthy, message))
+                todo[name].append(task(placement, "confirm", healthy, message))
                 if not healthy:
                     failed.add(name)
             elif result not in GOOD and result != "active":
@@ -51,11 +52,12 @@ def judge(hosts, policy, check_mode, check=check_health):
     if undo:
         for name, placements in hosts.items():
             todo[name] = [
-                _decide_on_stop(placement, todo[name])
+                decide_on_stop(placement, todo[name])
                 for placement in placements
                 if placement["result"] in ("healthy", "active", "failed")
             ]
     earlier = stop and policy["rollback"] == "all"
+    tested = {} if stop or check_mode else _find_tested(hosts, todo)
     busy = any(todo.values()) or bool(failed) or earlier
     return {
         "hosts": todo,
@@ -64,18 +66,33 @@ def judge(hosts, policy, check_mode, check=check_health):
         "stop": stop,
         "vanished": vanished if undo else [],
         "roll_back_earlier": earlier,
-        "done": policy["last"] and not busy,
+        "smoke": tested,
+        "done": policy["last"] and not busy and not tested,
     }
 
 
-def _decide_on_stop(placement, tasks):
-    for task in tasks:
-        if _key(task) == _key(placement) and not task["healthy"]:
-            return task
-    return _task(placement, "rollback", False, "the batch failed")
+def _find_tested(hosts, todo):
+    """Application → hosts on which this run has made it live, and it is healthy, and has smoke tests."""
+    tested = {}
+    for name, placements in hosts.items():
+        healthy = {key_of(one) for one in todo[name] if one["healthy"]}
+        for placement in placements:
+            good = placement["result"] == "healthy" or key_of(placement) in healthy
+            if good and placement.get("smoke"):
+                tested.setdefault(placement["application"], []).append(name)
+    return tested
 
 
-def _task(placement, do, healthy, message):
+def decide_on_stop(placement, tasks):
+    """What is done to a placement of a batch that failed."""
+    for one in tasks:
+        if key_of(one) == key_of(placement) and not one["healthy"]:
+            return one
+    return task(placement, "rollback", False, "the batch failed")
+
+
+def task(placement, do, healthy, message):
+    """What a host is told to do, see `judge`."""
     return {
         "application": placement["application"],
         "deployment_path": placement["deployment_path"],
@@ -85,7 +102,8 @@ def _task(placement, do, healthy, message):
     }
 
 
-def _key(placement):
+def key_of(placement):
+    """What names a placement on its host."""
     return placement["application"], placement["deployment_path"]
 
 

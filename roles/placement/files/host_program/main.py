@@ -10,7 +10,7 @@ from host_program.problems import Problem, from_os_error
 
 MARK = "ORCHESTRATOR-ANSWER "
 OLDEST_PYTHON = (3, 9)
-FENCED = ("stage", "activate", "confirm", "rollback", "absent")
+FENCED = ("stage", "activate", "confirm", "distrust", "rollback", "absent")
 
 
 def run(request):
@@ -62,11 +62,16 @@ def _work_of(phase):
         return install_file
     if phase == "check":
         return _check
+    if phase == "smoke":
+        from host_program.smoke import run_tests
+
+        return run_tests
     from host_program import releases
 
     return {
         "activate": releases.activate,
         "confirm": releases.confirm,
+        "distrust": releases.distrust,
         "rollback": releases.rollback,
         "absent": releases.absent,
     }[phase]

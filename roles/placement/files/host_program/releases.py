@@ -1,4 +1,4 @@
-"""Phases `activate`, `confirm`, `rollback` and `absent`: which release is the live one."""
+"""Phases `activate`, `confirm`, `distrust`, `rollback` and `absent`: which release is the live one."""
 
 from __future__ import annotations
 
@@ -78,6 +78,22 @@ def confirm(placement, request):
     if placement["healthy"]:
         return {"changed": False, **_settle(here, name, placement["message"])}
     return {"changed": True, **_fail(here, name, placement["message"])}
+
+
+def distrust(placement, request):
+    """A healthy release whose smoke tests failed is switched back; or it stays, and counts as unproven.
+
+    It stays when the placement's `keep` says so, and when it was live and healthy before this run.
+    """
+    here = Placement(placement, request)
+    name = _ours(here)
+    here.receipt["releases"][name]["state"] = "active"
+    here.save()
+    message = placement["message"]
+    if placement["keep"] and not here.live["proven"]:
+        problem = Problem("health", message, "").as_json()
+        return {"changed": True, "result": "unproven", "message": message + "; it stays", "problem": problem}
+    return {"changed": True, **_fail(here, name, message)}
 
 
 def rollback(placement, request):
