@@ -111,6 +111,14 @@ def test_every_check_has_to_pass_and_the_controllers_come_after_the_hosts(host: 
     assert found["result"] == "active"
 
 
+def test_release_with_smoke_tests_is_not_proven_before_they_passed(host: Host) -> None:
+    placement = host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"})), smoke=[{"name": "a"}])
+    assert host.deploy(placement)["result"] == "active"
+    assert host.observe()[0]["state"] == "active"
+    found = host.phase("confirm", {**placement, "healthy": True, "message": "passed"})
+    assert (found["result"], host.observe()[0]["state"]) == ("healthy", "healthy")
+
+
 def test_rollback_undoes_only_what_this_run_did(host: Host) -> None:
     host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
     placement = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})))

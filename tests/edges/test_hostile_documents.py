@@ -80,6 +80,7 @@ ENVIRONMENT: dict[str, Any] = {
                 {"type": "command", "command": ["{current}/check", "{version}"], "user": "shop"},
                 {"type": "systemd", "unit": "shop.service"},
             ],
+            "smoke": [{"name": "page", "command": ["{current}/smoke", "--quick"]}],
         },
         "site2": {"hosts": [], "deployment_path": "/srv/site2"},
     },

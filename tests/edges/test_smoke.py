@@ -133,6 +133,14 @@ def test_only_what_this_run_made_live_and_healthy_is_tested() -> None:
     assert judge({"a": activated(), "b": None}, POLICY, False)["smoke"] == {}
 
 
+def test_release_that_waits_for_its_tests_only_is_confirmed_with_what_its_host_said() -> None:
+    hosts = {"a": activated("active", message="answered 200")}
+    before = judge(hosts, POLICY, False)
+    assert before["smoke"] == {"site": ["a"]}
+    (task,) = judge_tests(before, hosts, {"a": said(passed())}, POLICY)["hosts"]["a"]
+    assert (task["do"], task["healthy"], task["message"]) == ("confirm", True, "answered 200")
+
+
 def tasks_of(verdict: dict[str, Any]) -> dict[str, list[str]]:
     return {name: [task["do"] for task in tasks] for name, tasks in verdict["hosts"].items()}
 

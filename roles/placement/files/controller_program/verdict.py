@@ -120,6 +120,8 @@ def _asked_here(placement):
 def _answer(name, placement, asked):
     """What the controller found about a placement, all its checks together."""
     found = [asked[_question(name, placement, check)] for check in _asked_here(placement)]
+    if not found:
+        return True, placement.get("message", "")
     said = [message for healthy, message in found if not healthy]
     return not said, "; ".join(said or [message for _, message in found])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from host_program import probes
 
@@ -21,6 +20,8 @@ def check_all(checks, check=None):
     check = check or check_health
     if len(checks) == 1:
         return check(checks[0])
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=max(1, len(checks))) as pool:
         found = list(pool.map(check, checks))
     said = [message for healthy, message in found if not healthy]

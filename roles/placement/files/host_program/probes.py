@@ -1,12 +1,11 @@
-"""One look at whether something is healthy: an HTTP answer, an open port, a command, a unit's state."""
+"""One look at whether something is healthy: an HTTP answer, an open port, a command, a unit's state.
+
+What a type needs is imported for that type: an import costs more than the look.
+"""
 
 from __future__ import annotations
 
-import signal
 import socket
-
-from host_program import commands
-from host_program.deadlines import bounded
 
 
 def subject(check):
@@ -16,6 +15,8 @@ def subject(check):
     if check["type"] == "tcp":
         return "{} port {}".format(check["host"], check["port"])
     if check["type"] == "command":
+        from host_program import commands
+
         return commands.describe(check["command"])
     return check["unit"]
 
@@ -27,6 +28,8 @@ def make_probe(check):
 
         return lambda seconds: http_probe.ask(check, seconds)
     if check["type"] == "tcp":
+        from host_program.deadlines import bounded
+
         return lambda seconds: bounded(seconds, lambda cut: _connect(check, seconds))
     if check["type"] == "command":
         return lambda seconds: run(check, seconds)
@@ -35,6 +38,8 @@ def make_probe(check):
 
 def run(check, seconds, environment=None):
     """Whether the check's command ends with 0, and the end of its output when it does not."""
+    from host_program import commands
+
     try:
         code, output = commands.run(check["command"], seconds, check["user"], environment)
     except commands.CommandError as error:
@@ -52,6 +57,8 @@ def run(check, seconds, environment=None):
 
 
 def _signal_name(number):
+    import signal
+
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -73,6 +80,8 @@ class _Unit:
         self._unit, self._invocation = unit, ""
 
     def __call__(self, seconds):
+        from host_program import commands
+
         arguments = [
             "systemctl",
             "show",
