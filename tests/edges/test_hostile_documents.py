@@ -69,7 +69,6 @@ ENVIRONMENT: dict[str, Any] = {
             "healthchecks": [
                 {
                     "url": "http://{address}:80/h",
-                    "method": "GET",
                     "body": "ok",
                     "headers": {"X-A": "b"},
                     "header": {"X-C": "d"},
