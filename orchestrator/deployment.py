@@ -53,7 +53,7 @@ class Deployment:
         on_report: called with each report of a host.
         cancelled: whether the attempt is to end.
         plan: once it is made.
-        phases: seconds by phase: `observe` (with resolving), `stage`, `activate`.
+        phases: seconds by phase: `observe` (with resolving), `stage`, `activate` (up to the first smoke test), `smoke`.
     """
 
     intent: Intent
@@ -129,6 +129,8 @@ class Deployment:
     def _note(self, report: HostReport) -> None:
         if report.phase == "activate" and self._phase[0] == "stage":
             self._enter("activate")
+        elif report.phase == "smoke" and self._phase[0] == "activate":
+            self._enter("smoke")
         self.on_report(report)
 
     def _enter(self, phase: str) -> None:

@@ -71,9 +71,14 @@ def closed_record(opened: Record, plan: Plan, outcome: Outcome) -> Record:
     placements = tuple(
         _ended(steps[(one.application, one.host, one.deployment_path)], one) for one in outcome.placements
     )
+    tests = tuple(
+        {"application": one.application, "host": one.host, **asdict(test)}
+        for one in outcome.placements
+        for test in one.tests
+    )
     error = None if outcome.verdict == "cancelled" else error_for_outcome(outcome)
     said = "" if error is None else error.brief
-    return replace(opened, verdict=outcome.verdict, placements=placements, error=said)
+    return replace(opened, verdict=outcome.verdict, placements=placements, tests=tests, error=said)
 
 
 def failed_record(opened: Record, plan: Plan | None, error: OrchestratorError) -> Record:

@@ -54,6 +54,17 @@ EXAMPLES = {
         artifact_path: /usr/local/bin/tool
         artifact_mode: "0755"
 """,
+    "smoke": """\
+- hosts: web
+  roles:
+    - role: smoke
+      vars:
+        smoke_junit: reports/smoke.xml
+        smoke_tests:
+          - {name: front page, url: "http://127.0.0.1:8080/", body: Welcome}
+          - {name: orders, command: [/opt/shop/bin/smoke, --quick], user: shop}
+          - {name: from outside, url: "https://shop.example.net/", "on": controller, once: true}
+""",
     "healthcheck": """\
 - hosts: web
   roles:
@@ -82,11 +93,12 @@ def render(role: Path) -> str:
     lines += ["## Entry points", ""]
     lines += [f"- `{name}`: {spec['short_description']}" for name, spec in specs.items()]
     lines += ["", "## Variables", "", "| Name | Type | Default | Means |", "|---|---|---|---|"]
-    lines += list(_rows(first["options"], ""))
+    lines += list(_rows(first["options"], "", {}))
     return "\n".join(lines) + "\n"
 
 
-def _rows(options: dict[str, Any], prefix: str) -> list[str]:
+def _rows(options: dict[str, Any], prefix: str, known: dict[int, str]) -> list[str]:
+    """One row for each option; options that stand elsewhere already, as a YAML alias, are named."""
     rows = []
     for name, option in options.items():
         default = (
@@ -97,8 +109,13 @@ def _rows(options: dict[str, Any], prefix: str) -> list[str]:
             else ""
         )
         choices = f" ({', '.join(option['choices'])})" if "choices" in option else ""
-        rows.append(f"| `{prefix}{name}` | {option['type']}{choices} | {default} | {option['description']} |")
-        rows += _rows(option.get("options", {}), f"{prefix}{name}.")
+        inner, about = option.get("options", {}), option["description"]
+        if id(inner) in known:
+            about += f" Options as `{known[id(inner)]}`."
+        rows.append(f"| `{prefix}{name}` | {option['type']}{choices} | {default} | {about} |")
+        if inner and id(inner) not in known:
+            known[id(inner)] = f"{prefix}{name}"
+            rows += _rows(inner, f"{prefix}{name}.", known)
     return rows
 
 

@@ -194,4 +194,7 @@ def _closing(plan: Plan, outcome: Outcome, *, check: bool) -> str:
         return (
             f"Check of {plan.identity.environment}: {outcome.verdict}; would be: {said}. Nothing was changed."
         )
+    tests = [test.passed for one in outcome.placements for test in one.tests]
+    if tests:
+        said += f"; smoke tests: {sum(tests)} passed, {len(tests) - sum(tests)} failed"
     return f"{plan.identity.environment}: {outcome.verdict}; {said}."

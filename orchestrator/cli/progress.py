@@ -17,6 +17,7 @@ DOING = {
     "probe": "looking",
     "stage": "staging",
     "activate": "activating",
+    "smoke": "testing",
     "settle": "settling",
 }
 DONE = {
@@ -24,6 +25,7 @@ DONE = {
     "probe": "looked at",
     "stage": "staged",
     "activate": "activated",
+    "smoke": "tested",
     "settle": "settled",
 }
 SHOWN_HOSTS = 30

@@ -120,3 +120,14 @@ def _print(record: Record) -> None:
         line(console, "")
         columns = ("application", "host", "result", "from", "to", "live then", "what happened")
         print_table(console, columns, rows, 2)
+    tests = [
+        (
+            *(plain(str(one.get(name, ""))) for name in ("application", "host", "name")),
+            "passed" if one.get("passed") is True else "failed",
+            plain(str(one.get("message", ""))),
+        )
+        for one in record.tests
+    ]
+    if tests:
+        line(console, "")
+        print_table(console, ("application", "host", "smoke test", "result", "what was seen"), tests, 3)

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
+from orchestrator.core.checks import render_healthcheck
 from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
@@ -107,7 +108,7 @@ def release_name(artifact: Artifact, version: str, sha256: str) -> str:
 def configuration_digest(placement: Placement) -> str:
     """What a placement is configured with beside its release."""
     configuration: dict[str, Any] = {
-        "healthcheck": None if placement.healthcheck is None else asdict(placement.healthcheck),
+        "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "keep_releases": placement.keep_releases,
     }
     if placement.service is not None:

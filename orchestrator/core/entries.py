@@ -16,7 +16,7 @@ from orchestrator.core.violations import Path, quote
 _SAME_SETTING = {
     "host": ("hosts",),
     "deployment_path": ("deployment_path",),
-    "healthcheck_url": ("healthcheck_url", "healthcheck"),
+    "healthcheck_url": ("healthcheck_url", "healthcheck", "healthchecks"),
 }
 
 
@@ -87,7 +87,7 @@ def _merge(
         merged = replace(merged, deployment_path=target["deployment_path"])
     if "healthcheck_url" in target:
         template = parse_healthcheck(target["healthcheck_url"], report, (*path, "healthcheck_url"))
-        merged = replace(merged, healthcheck=template)
+        merged = replace(merged, healthchecks=(template,) if template else ())
     return replace(merged, places=places)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from orchestrator import __version__
 from orchestrator.core.deployment_paths import deployment_path_problem
-from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthcheck
+from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchecks
 from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.model import Repository, Strategy
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.services import ServiceEntry, parse_service
 from orchestrator.core.settings import Settings, environment_names
+from orchestrator.core.smoke import SmokeTemplate, parse_smoke
 from orchestrator.core.violations import Path, Report, quote
 
 KEEP_RELEASES = 5
@@ -46,7 +47,8 @@ class Entry:
     place: Place
     hosts: tuple[str | None, ...] | None = None
     deployment_path: str = ""
-    healthcheck: HealthcheckTemplate | None = None
+    healthchecks: tuple[HealthcheckTemplate, ...] = ()
+    smoke: tuple[SmokeTemplate, ...] = ()
     keep_releases: int = KEEP_RELEASES
     service: ServiceEntry = field(default_factory=ServiceEntry)
     places: Mapping[str, Place] = field(default_factory=dict)
@@ -90,37 +92,30 @@ def parse_environment(
         ),
         table=parse_hosts(value, report),
         entries={
-            application: _parse_entry(
-                raw, Place(report=report, path=("applications", application)), settings.credentials
-            )
+            application: _parse_entry(raw, settings, Place(report=report, path=("applications", application)))
             for application, raw in value.get("applications", {}).items()
         },
         strategy=_parse_strategy(value.get("strategy", {}), report),
     )
 
 
-def _parse_entry(raw: Mapping[str, Any], place: Place, allowed: Mapping[str, str] | None) -> Entry:
+def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> Entry:
     report, path = place.report, place.path
     deployment_path = raw.get("deployment_path", "")
     if "deployment_path" in raw and (problem := deployment_path_problem(deployment_path)):
         place.add(problem, "deployment_path")
         deployment_path = ""
-    if "healthcheck" in raw and "healthcheck_url" in raw:
-        place.add("`healthcheck_url` is short for `healthcheck`; keep one of them", "healthcheck_url")
-    healthcheck = None
-    for key in ("healthcheck", "healthcheck_url"):
-        if key in raw and (*path, key) not in report.bad:
-            healthcheck = parse_healthcheck(raw[key], report, (*path, key))
     return Entry(
         place=place,
         hosts=_host_names(raw["hosts"]) if "hosts" in raw else None,
         deployment_path=deployment_path,
-        healthcheck=healthcheck,
+        healthchecks=parse_healthchecks(raw, report, path),
+        smoke=parse_smoke(raw.get("smoke", []), settings, report, (*path, "smoke")),
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
-        service=parse_service(raw, report, path, allowed),
+        service=parse_service(raw, report, path, settings.credentials),
         places={
             key: Place(report=report, path=(*path, key))
-            for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url")
+            for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")
             if key in raw or (*path, key) in report.bad
         },
     )

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
+from orchestrator.core.checks import render_healthcheck, render_smoke_test
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
@@ -175,7 +176,6 @@ def _is_jump(host: Host, desired: Desired) -> bool:
 def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifact) -> dict[str, Any]:
     """One element of the role `release`'s `release_placements`."""
     wanted = placement.application.artifact
-    check = placement.healthcheck
     return {
         "application": step.application,
         "version": step.to_version,
@@ -196,7 +196,8 @@ def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifac
             "credentials": render_credentials(artifact.credentials),
             **({"executable": True} if wanted.executable else {}),
         },
-        "healthcheck": None if check is None else {**asdict(check), "status": list(check.status)},
+        "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
+        "smoke": [render_smoke_test(test) for test in placement.smoke],
         **_render_process(placement),
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from orchestrator.core.outcome import FINE, Outcome, PlacementOutcome
+from orchestrator.core.outcome import FINE, Outcome, PlacementOutcome, SmokeOutcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.run_report import RunReport
 
@@ -21,7 +21,7 @@ _UNHEALTHY = ("switched back", "removed", "unproven")
 
 
 def render_junit(report: RunReport, plan: Plan | None, outcome: Outcome | None) -> str:
-    """Return the document: one suite for the environment, one case for each placement.
+    """Return the document: one suite for the environment, one case for each placement and each smoke test.
 
     What was not reached is skipped, a release that did not get healthy is a failure, anything else is an
     error. A run that failed without a placement that did has a case of its own, so that it is never green.
@@ -31,6 +31,7 @@ def render_junit(report: RunReport, plan: Plan | None, outcome: Outcome | None) 
     """
     placements = outcome.placements if outcome else ()
     cases = [_placement_case(report, one, _name(one, placements)) for one in placements]
+    cases += [_test_case(report, one, test) for one in placements for test in one.tests]
     counts = Counter(kind for kind, _ in cases)
     verdict = outcome.verdict if outcome else "failed"
     if (report.error or verdict not in ("success", "partial")) and not counts["failure"] + counts["error"]:
@@ -78,6 +79,16 @@ def _placement_case(report: RunReport, one: PlacementOutcome, name: str) -> tupl
     start = "unknown" if one.from_version is None else one.from_version or "nothing"
     said = f"{start} -> {one.to_version}: {one.result}; live now: {live}; {one.message}"
     return kind, _case(report, classname, name, seconds, inner + f"<system-out>{_escape(said)}</system-out>")
+
+
+def _test_case(report: RunReport, one: PlacementOutcome, test: SmokeOutcome) -> tuple[str, str]:
+    where = "from the controller" if test.on == "controller" and test.once else f"on {one.host}"
+    kind = "" if test.passed else "failure"
+    inner = f"<system-out>{_escape(test.message)}</system-out>"
+    if kind:
+        inner = _problem(kind, "smoke", test.message)
+    classname = f"{report.environment}.{one.application}.smoke"
+    return kind, _case(report, classname, f"{test.name} {where}", test.seconds, inner)
 
 
 def _case(report: RunReport, classname: str, name: str, seconds: float, inner: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator.core.checks import Healthcheck, SmokeTest
 from orchestrator.core.units import Service
 
 Kind = str
@@ -138,32 +139,6 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
-    """How a release proves that it is healthy, by HTTP.
-
-    Attributes:
-        url: with `{address}`, `{host}` and `{port}` filled in once a placement is made.
-        origin: who asks. `once`: the controller, one time for the application (a URL without placeholder);
-            `controller`: the controller, for each host; `host`: each host itself.
-        retries: attempts after the first one.
-        interval_seconds: pause between attempts.
-        timeout_seconds: of one attempt.
-        deadline_seconds: of all attempts together.
-        status: what counts as healthy; empty means any of 200..299.
-        body: text that the response has to contain, or empty.
-    """
-
-    url: str
-    origin: Literal["once", "controller", "host"]
-    retries: int
-    interval_seconds: float
-    timeout_seconds: float
-    deadline_seconds: float
-    status: tuple[int, ...]
-    body: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """How a rollout goes and what happens when it fails.
 
@@ -183,6 +158,8 @@ class Placement:
 
     Attributes:
         deployment_path: absolute, `{host}`, `{application}` and `{environment}` filled in.
+        healthchecks: all of them have to pass; without any the release counts as healthy.
+        smoke: run when all hosts of its group have it live and healthy.
         wave: how many applications have to be there before, following `depends_on`; 0 first.
         service: how it runs; None for what does not run.
         variables: of its process, by name.
@@ -192,12 +169,13 @@ class Placement:
     application: Application
     host: Host
     deployment_path: str
-    healthcheck: Healthcheck | None
+    healthchecks: tuple[Healthcheck, ...]
     keep_releases: int
     wave: int
     service: Service | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Reference] = field(default_factory=dict)
+    smoke: tuple[SmokeTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ class HostReport:
     """What one task on one host ended with.
 
     Attributes:
-        phase: `stage`, `activate`, `settle`, `observe` or `probe`.
+        phase: `stage`, `activate`, `smoke`, `settle`, `observe` or `probe`.
         status: `started`, `ok`, `failed` or `unreachable`.
         result: the task's result; `placements` as the host program writes them.
     """
@@ -52,6 +52,23 @@ class HostReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SmokeOutcome:
+    """How one smoke test ended.
+
+    Attributes:
+        on: who ran it, `host` or `controller`.
+        once: it spoke for all hosts of the application.
+    """
+
+    name: str
+    on: str
+    once: bool
+    passed: bool
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementOutcome:
     """What is true now for one placement.
 
@@ -60,6 +77,7 @@ class PlacementOutcome:
         kind: the kind of problem, empty without one.
         message: one sentence for the reader.
         seconds: what the host spent on it, all phases together.
+        tests: the smoke tests that ran for it.
     """
 
     application: str
@@ -73,6 +91,7 @@ class PlacementOutcome:
     kind: str
     message: str
     seconds: float = 0.0
+    tests: tuple[SmokeOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +128,14 @@ def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, c
         answers = said.get((step.application, step.host, step.deployment_path), {})
         seconds = sum(float(answer.get("seconds", 0.0)) for answer in answers.values())
         folded = _fold_step(step, by_host.get(step.host, {}), answers)
-        outcomes.append(replace(folded, seconds=round(seconds, 3)))
+        tests = tuple(_read_test(test) for test in answers.get("smoke", {}).get("tests", ()))
+        outcomes.append(replace(folded, seconds=round(seconds, 3), tests=tests))
     verdict = _judge(plan, tuple(outcomes), finished, cancelled)
     return Outcome(verdict=verdict, placements=tuple(outcomes))
+
+
+def _read_test(test: Mapping[str, Any]) -> SmokeOutcome:
+    return SmokeOutcome(**{name: test[name] for name in SmokeOutcome.__dataclass_fields__})
 
 
 def _fold_step(
@@ -126,7 +150,11 @@ def _fold_step(
         merged = {**(activated or {}), **settled, "from": activated or {}}
         changed = bool((activated or {}).get("changed")) or bool(settled["changed"])
         return _from_answer(step, merged, changed)
-    lost = reports.get("settle")
+    lost, tested = reports.get("settle"), reports.get("smoke")
+    if activated is not None and tested is not None and tested.status != "ok" and lost is None:
+        untested = _silence(step, tested, "unproven")
+        message = f"it is live, its smoke tests did not end: {untested.message}"
+        return replace(untested, version=step.to_version, changed=bool(activated["changed"]), message=message)
     if activated is not None and (lost is None or lost.status != "unreachable"):
         return _from_answer(step, activated, bool(activated["changed"]))
     silent = lost or reports.get("activate")

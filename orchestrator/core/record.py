@@ -58,6 +58,7 @@ class Record:
         holds: what is kept from being changed until git agrees.
         verdict: `success`, `partial`, `failed`, `unknown`, `cancelled`, `superseded` or `interrupted`.
         error: the sentence that it ended with; empty when it did what it was to do.
+        tests: each smoke test that ran: `application`, `host`, `name`, `on`, `once`, `passed`, `message`, `seconds`.
         tools: versions by name.
     """
 
@@ -85,6 +86,7 @@ class Record:
     verdict: str = ""
     error: str = ""
     placements: tuple[RecordPlacement, ...] = ()
+    tests: tuple[Mapping[str, Any], ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -125,6 +127,7 @@ def record_document(record: Record) -> dict[str, Any]:
         "phases": dict(record.phases),
         "reasons": list(record.reasons),
         "holds": [dict(hold) for hold in record.holds],
+        "tests": [dict(test) for test in record.tests],
         "placements": [
             {name: getattr(one, name) for name in RecordPlacement.__dataclass_fields__}
             for one in record.placements
@@ -137,9 +140,9 @@ def render_record(record: Record) -> bytes:
     """Return the record's document: a line for each field and each placement, as `git diff` shows them best."""
     lines = []
     for name, value in sorted(record_document(record).items()):
-        if name == "placements" and value:
-            placements = ",\n  ".join(_line(one) for one in value)
-            lines.append(f' "placements": [\n  {placements}\n ]')
+        if name in ("placements", "tests") and value:
+            items = ",\n  ".join(_line(one) for one in value)
+            lines.append(f' "{name}": [\n  {items}\n ]')
         else:
             lines.append(f" {_line(name)}: {_line(value)}")
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
@@ -168,7 +171,8 @@ def read_record(document: Any) -> Record:
             if type(value) not in allowed:
                 raise ValueError(f"its {name} has the wrong type")
     values["reasons"] = tuple(map(str, values.get("reasons", ())))
-    values["holds"] = tuple(one for one in values.get("holds", ()) if isinstance(one, dict))
+    for name in ("holds", "tests"):
+        values[name] = tuple(one for one in values.get(name, ()) if isinstance(one, dict))
     values["placements"] = tuple(map(_read_placement, values.get("placements", ())))
     for name in ("ended", "verdict"):
         values[name] = values.get(name) or ""
@@ -219,7 +223,7 @@ _RECORD_TYPES: Mapping[str, tuple[type, ...]] = {
     "duration_seconds": (int, float),
     "lock_token": (int, type(None)),
     **dict.fromkeys(("phases", "tools"), _MAP),
-    **dict.fromkeys(("reasons", "holds", "placements"), _LIST),
+    **dict.fromkeys(("reasons", "holds", "tests", "placements"), _LIST),
 }
 _UNKNOWABLE = ("from_version", "version")
 _PLACEMENT_DEFAULTS: Mapping[str, str | None] = {

@@ -60,6 +60,7 @@ class Settings:
         name: the deployment repository's; empty: not said.
         credentials: reference (`env:NAME`, `file:/path`) → the only origin it may be sent to; None: there
             is no such table, every reference may be used.
+        controller_commands: documents may name commands that run on the controller.
         known_hosts: absolute, `~/...`, or relative to orchestrator.toml; empty: the user's own.
     """
 
@@ -68,6 +69,7 @@ class Settings:
     repositories: Mapping[str, Repository] = field(default_factory=dict)
     credentials: Mapping[str, str] | None = None
     known_hosts: str = ""
+    controller_commands: bool = False
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     lock: LockSettings = field(default_factory=LockSettings)
 
@@ -161,6 +163,7 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
         ),
         credentials=credentials,
         known_hosts=value.get("known_hosts", ""),
+        controller_commands=value.get("controller_commands", False),
         ledger=ledger,
         lock=parse_lock(value.get("lock", {}), report),
     )

@@ -43,6 +43,7 @@ PHASES = {
     "Probe |": "probe",
     "Stage |": "stage",
     "Activate | Switch": "activate",
+    "Smoke | Run": "smoke",
     "Activate | Confirm": "settle",
 }
 STATISTICS = "playbook_on_stats"

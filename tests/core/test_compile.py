@@ -229,7 +229,7 @@ def test_settings_change_the_configuration_digest() -> None:
     digests = {
         configuration_digest(make_placement()),
         configuration_digest(make_placement(keep_releases=1)),
-        configuration_digest(make_placement(healthcheck=make_check())),
+        configuration_digest(make_placement(healthchecks=(make_check(),))),
     }
     assert len(digests) == 3
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.checks import HttpProbe
 from tests.core.builders import (
     ABSENT,
     make_application,
@@ -39,8 +40,7 @@ def test_manifest_alone_is_enough_in_the_simple_form() -> None:
         "",
     )
     assert placement.deployment_path == "/srv/shop"
-    assert placement.healthcheck is not None
-    assert placement.healthcheck.url == "http://web.example.net:80/"
+    assert [check.probe for check in placement.healthchecks] == [HttpProbe(url="http://web.example.net:80/")]
     assert placement.keep_releases == 5
 
 
@@ -97,7 +97,7 @@ def test_manifest_and_environment_are_merged() -> None:
 
     assert (placement.host.address, placement.host.user) == ("192.0.2.7", "deploy")
     assert placement.keep_releases == 2
-    assert placement.healthcheck is not None
+    assert len(placement.healthchecks) == 1
 
 
 def test_defaults_of_the_environment_apply_to_the_manifests_host() -> None:
@@ -129,6 +129,11 @@ def test_defaults_of_the_environment_apply_to_the_manifests_host() -> None:
             "healthcheck_url",
             {"healthcheck_url": "http://a.example/"},
             {"healthcheck": {"url": "http://a.example/"}},
+        ),
+        (
+            "healthcheck_url",
+            {"healthcheck_url": "http://a.example/"},
+            {"healthchecks": [{"url": "http://a.example/"}]},
         ),
     ],
 )

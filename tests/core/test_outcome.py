@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.model import Strategy
 from orchestrator.core.observed import ObservedHost
-from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
+from orchestrator.core.outcome import HostReport, Outcome, SmokeOutcome, fold_outcome
 from tests.core.values import make_desired, make_host, make_observed, make_placement, make_plan
 
 
@@ -181,3 +181,42 @@ def test_failures_within_max_failures_are_partial() -> None:
     assert fold_outcome(plan, reports, finished=True, cancelled=False).verdict == "partial"
     strict = replace(plan, strategy=Strategy())
     assert fold_outcome(strict, reports, finished=True, cancelled=False).verdict == "failed"
+
+
+def smoked(passed: bool, **overrides: Any) -> dict[str, Any]:
+    test = {"name": "page", "on": "host", "once": False, "passed": passed, "message": "m", "seconds": 0.5}
+    return {**test, **overrides}
+
+
+def test_smoke_tests_are_kept_with_their_placement() -> None:
+    outcome = fold(said("activate", result="healthy"), said("smoke", tests=[smoked(True)], seconds=0.5))
+    (one,) = outcome.placements
+    assert (outcome.verdict, one.result, one.seconds) == ("success", "deployed", 0.5)
+    assert one.tests == (
+        SmokeOutcome(name="page", on="host", once=False, passed=True, message="m", seconds=0.5),
+    )
+
+
+def test_smoke_test_that_fails_is_what_settling_made_of_it() -> None:
+    problem = {"kind": "health", "message": "m", "resolution": ""}
+    outcome = fold(
+        said("activate", result="healthy"),
+        said("smoke", tests=[smoked(False)], problem=problem),
+        said("settle", result="switched_back", version="1.0.0", problem=problem),
+    )
+    (one,) = outcome.placements
+    assert (outcome.verdict, one.result, one.version, one.kind) == (
+        "failed",
+        "switched back",
+        "1.0.0",
+        "health",
+    )
+    assert [test.passed for test in one.tests] == [False]
+
+
+@pytest.mark.parametrize("status", ["unreachable", "failed", "started"])
+def test_smoke_tests_that_did_not_end_prove_nothing(status: str) -> None:
+    outcome = fold(said("activate", result="healthy"), report("smoke", status=status, msg="connection lost"))
+    (one,) = outcome.placements
+    assert (outcome.verdict, one.result, one.version, one.changed) == ("failed", "unproven", "2.0.0", True)
+    assert "its smoke tests did not end: connection lost" in one.message

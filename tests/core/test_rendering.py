@@ -90,7 +90,7 @@ def test_private_key_is_a_path_unless_it_lies_in_a_variable() -> None:
 def test_deployment_holds_only_hosts_with_something_to_do() -> None:
     busy, done = make_host("busy", proxy_jump="gate"), make_host("down")
     desired = make_desired(
-        make_placement(host=busy, healthcheck=make_check()),
+        make_placement(host=busy, healthchecks=(make_check(),)),
         make_placement(make_application("other"), host=busy),
         make_placement(host=done),
         make_placement(host=make_host("gate")),
@@ -101,8 +101,8 @@ def test_deployment_holds_only_hosts_with_something_to_do() -> None:
     assert sorted(inventory["all"]["hosts"]) == ["busy", "down", "gate"]
     placements = inventory["all"]["hosts"]["busy"]["release_placements"]
     assert [one["application"] for one in placements] == ["other", "site"]
-    assert placements[1]["healthcheck"]["status"] == [200]
-    assert placements[0]["healthcheck"] is None
+    assert placements[1]["healthchecks"][0]["status"] == [200]
+    assert placements[0]["healthchecks"] == []
     assert extra["release_run"]["plan_id"] == plan.plan_id
     assert extra["release_groups"] == [0]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.job_summary import MAX_ROWS, MAX_TABLE_BYTES, render_summary
 from orchestrator.core.junit import render_junit
-from orchestrator.core.outcome import Outcome, PlacementOutcome, Result, Verdict
+from orchestrator.core.outcome import Outcome, PlacementOutcome, Result, SmokeOutcome, Verdict
 from orchestrator.core.plan import Plan
 from orchestrator.core.resume import resume_command, status_command
 from orchestrator.core.run_report import RunReport
@@ -226,3 +226,25 @@ def test_resume_command_can_be_pasted(options: dict[str, Any], command: str) -> 
 def test_status_command() -> None:
     assert status_command(environment="dev") == "orchestrator status --environment dev"
     assert status_command(environment="dev", directory="x") == "orchestrator -C x status --environment dev"
+
+
+def test_each_smoke_test_is_a_case_and_a_failed_one_a_failure() -> None:
+    tests = (
+        SmokeOutcome(name="page <1>", on="host", once=False, passed=True, message="200", seconds=0.25),
+        SmokeOutcome(name="outside", on="controller", once=True, passed=True, message="200", seconds=1),
+        SmokeOutcome(name="orders", on="host", once=True, passed=False, message="ended with 3", seconds=2),
+    )
+    outcome = make_outcome(make_placement("switched back", kind="health", tests=tests), verdict="failed")
+    suite = suite_of(render_junit(make_report(error="failed"), some_plan(), outcome))
+    cases = {case.get("name"): case for case in suite.iter("testcase")}
+    assert list(cases) == [
+        "shop on web1",
+        "page <1> on web1",
+        "outside from the controller",
+        "orders on web1",
+    ]
+    assert cases["page <1> on web1"].get("classname") == "production.shop.smoke"
+    assert cases["page <1> on web1"].get("time") == "0.250"
+    assert cases["page <1> on web1"].findtext("system-out") == "200"
+    assert cases["orders on web1"].find("failure").get("message") == "ended with 3"
+    assert suite.get("failures") == "2"

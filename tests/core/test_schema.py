@@ -180,7 +180,6 @@ def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
         "mode",
         "templates",
         "hooks",
-        "smoke",
         "drain",
         "delivery",
         "prune",

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
+from orchestrator.core.checks import Healthcheck, HttpProbe
 from orchestrator.core.compile import compile_plan
 from orchestrator.core.model import (
     Application,
     Artifact,
     Desired,
-    Healthcheck,
     Host,
     Placement,
     Strategy,
@@ -60,14 +60,12 @@ def make_application(name: str = "site", version: str = "2.0.0", **overrides: An
 
 def make_check(**overrides: Any) -> Healthcheck:
     check = Healthcheck(
-        url="http://192.0.2.1/health",
+        probe=HttpProbe(url="http://192.0.2.1/health", status=(200,)),
         origin="host",
         retries=1,
         interval_seconds=1.0,
         timeout_seconds=1.0,
         deadline_seconds=5.0,
-        status=(200,),
-        body="",
     )
     return replace(check, **overrides)
 
@@ -80,7 +78,7 @@ def make_placement(
         application=application,
         host=host or make_host(),
         deployment_path=f"/srv/{application.name}",
-        healthcheck=None,
+        healthchecks=(),
         keep_releases=5,
         wave=0,
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from controller_program.checks import normalise_checks
 from host_program.main import answer
 
 from orchestrator.demo.artifact_server import ArtifactServer
@@ -53,10 +54,10 @@ class Host:
             "release": f"{version}-{artifact['sha256'][:12]}",
             "configuration_digest": "c1",
             "keep_releases": 5,
-            "healthcheck": None,
+            "healthchecks": normalise_checks(settings),
             "action": "install",
             "artifact": artifact,
-            **settings,
+            **{name: value for name, value in settings.items() if not name.startswith("healthcheck")},
         }
 
     def request(self, phase: str, placement: Mapping[str, Any], *, check: bool = False) -> dict[str, Any]:

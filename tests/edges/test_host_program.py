@@ -80,6 +80,45 @@ def test_controller_says_unhealthy_and_the_old_release_is_live_again(host: Host)
     assert host.observe()[0]["version"] == "1"
 
 
+def test_version_that_is_expected_is_that_of_the_release_which_is_live(host: Host) -> None:
+    check = {
+        "type": "command",
+        "command": [
+            "/bin/sh",
+            "-c",
+            'test "$(cat "$0/version")" = "$1"',
+            f"{host.path}/current",
+            "{version}",
+        ],
+        "retries": 0,
+    }
+    good = host.publish("site-1.zip", make_zip({"version": "1"}))
+    assert host.deploy(host.placement("1", good, healthcheck=check))["result"] == "healthy"
+    wrong = host.publish("site-2.zip", make_zip({"version": "1.9"}))
+    found = host.deploy(host.placement("2", wrong, healthcheck=check))
+    assert (found["result"], found["version"]) == ("switched_back", "1")
+    assert "ended with 1" in found["message"]
+
+
+def test_every_check_has_to_pass_and_the_controllers_come_after_the_hosts(host: Host) -> None:
+    good = {"type": "command", "command": ["true"]}
+    bad = {"type": "command", "command": ["false"], "retries": 0}
+    once = {"url": "http://example.net/", "origin": "once"}
+    artifact = host.publish("site-1.zip", make_zip({"i": "1"}))
+    found = host.deploy(host.placement("1", artifact, healthchecks=[good, once, bad]))
+    assert found["result"] == "removed"
+    found = host.deploy(host.placement("1", artifact, healthchecks=[good, once]))
+    assert found["result"] == "active"
+
+
+def test_release_with_smoke_tests_is_not_proven_before_they_passed(host: Host) -> None:
+    placement = host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"})), smoke=[{"name": "a"}])
+    assert host.deploy(placement)["result"] == "active"
+    assert host.observe()[0]["state"] == "active"
+    found = host.phase("confirm", {**placement, "healthy": True, "message": "passed"})
+    assert (found["result"], host.observe()[0]["state"]) == ("healthy", "healthy")
+
+
 def test_rollback_undoes_only_what_this_run_did(host: Host) -> None:
     host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
     placement = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})))

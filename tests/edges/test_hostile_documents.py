@@ -66,7 +66,20 @@ ENVIRONMENT: dict[str, Any] = {
         "site": {
             "hosts": ["web"],
             "deployment_path": "/srv/site",
-            "healthcheck": {"url": "http://{address}:80/h", "body": "ok"},
+            "healthchecks": [
+                {
+                    "url": "http://{address}:80/h",
+                    "body": "ok",
+                    "headers": {"X-A": "b"},
+                    "header": {"X-C": "d"},
+                    "json": {"e.f": "{version}"},
+                    "ca_file": "/ca.pem",
+                },
+                {"type": "tcp", "host": "{address}", "port": 80},
+                {"type": "command", "command": ["{current}/check", "{version}"], "user": "shop"},
+                {"type": "systemd", "unit": "shop.service"},
+            ],
+            "smoke": [{"name": "page", "command": ["{current}/smoke", "--quick"]}],
         },
         "site2": {"hosts": [], "deployment_path": "/srv/site2"},
     },

@@ -113,7 +113,7 @@ def test_release_that_does_not_run_on_is_switched_back_with_unit_and_variables(
 def test_settings_that_do_not_get_healthy_are_switched_back(host: Host, systemd: FakeSystemd) -> None:
     host.deploy(service(host, "1", variables={"A": "1"}))
     before, digest = systemd.runs(UNIT), host.observe()[0]["configuration_digest"]
-    answer = host.deploy(service(host, "1", variables={"A": "2"}, healthcheck=UNHEALTHY))
+    answer = host.deploy(service(host, "1", variables={"A": "2"}, healthchecks=[UNHEALTHY]))
     assert answer["result"] == "unknown"
     assert "configured as before again" in answer["message"]
     assert systemd.runs(UNIT) == before
@@ -141,7 +141,7 @@ def test_health_asked_by_the_controller_does_not_hide_a_process_that_died(
     host: Host, systemd: FakeSystemd
 ) -> None:
     host.deploy(service(host, "1"))
-    two = service(host, "2", healthcheck={**UNHEALTHY, "origin": "once"})
+    two = service(host, "2", healthchecks=[{**UNHEALTHY, "origin": "once"}])
     assert host.deploy(two)["result"] == "active"
     subprocess.run(["systemctl", "stop", UNIT], check=True)
     answer = host.phase("confirm", {**two, "healthy": True, "message": "answered 200"})

@@ -56,8 +56,14 @@ def _load(package: str, *modules: str) -> Any:
     return sys.modules[package]
 
 
-_controller = _load("controller_program", "answers", "orchestrator", "placements", "services")
+_load("host_program", "health")
+_controller = _load(
+    "controller_program", "answers", "junit", "orchestrator", "placements", "services", "smoke"
+)
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
+junit, smoke = _controller.junit, _controller.smoke
+
+POLICY = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -82,6 +88,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                         "stage",
                         "activate",
                         "verdict",
+                        "smoke",
+                        "smoke_verdict",
+                        "smoke_report",
                         "settle",
                         "rollback",
                         "absent",
@@ -98,6 +107,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "policy": {"type": "dict", "default": {}},
                 "verdict": {"type": "dict", "default": {}},
                 "activated": {"type": "dict", "default": {}},
+                "report": {"type": "str", "default": ""},
                 "become_password": {"type": "dict", "default": {}},
             }
         )
@@ -108,6 +118,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if phase == "verdict":
             result["verdict"] = self._judge(arguments, task_vars)
             return result
+        if phase == "smoke_verdict":
+            result["verdict"] = self._judge_tests(arguments, task_vars)
+            return result
+        if phase == "smoke_report":
+            application = arguments["placements"][0]["application"]
+            content = junit.render(application, smoked_on(task_vars, "__smoke_done"))
+            changed = not self._task.check_mode and junit.write(arguments["report"], content)
+            result.update(changed=False, written=changed)
+            return result
         if arguments["planner"] == "orchestrator":
             self._follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
         placements = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
@@ -116,10 +135,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return result
         if phase == "activate":
             placements = [one for one in placements if one["group"] == arguments["group"]]
+        if phase == "smoke":
+            result.update(self._smoke(placements, arguments, task_vars))
+            return result
         if not placements and phase not in ("observe", "probe"):
             result.update(changed=False, placements=[])
             return result
-        if phase == "check" and placements[0]["healthcheck"]["origin"] == "controller":
+        if phase == "check" and placements[0]["healthchecks"][0]["origin"] == "controller":
             request = {"phase": phase, "placements": placements}
             result.update(answers.finish(phase, _load("host_program", "main").main.answer(request)))
             return result
@@ -160,8 +182,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             finally:
                 self._remove_tmp_path(temporary)
         if phase == "activate":
+            fill = _load("host_program", "health").health.for_version
             for placement, done in zip(placements, answer["placements"], strict=False):
-                done["healthcheck"] = placement["healthcheck"]
+                done["healthchecks"] = [fill(one, placement["version"]) for one in placement["healthchecks"]]
+                done["smoke"] = bool(placement["smoke"])
         return answers.finish(phase, answer)
 
     def _prepare_delivery(self, placement: dict[str, Any], phase: str) -> dict[str, Any] | None:
@@ -216,16 +240,49 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return shlex.quote(str(configured)) if configured not in ("auto", "auto_silent") else "python3"
 
     def _judge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        policy = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
-        policy.update(arguments["policy"])
+        policy = {**POLICY, **arguments["policy"]}
         hosts = {
             name: activated_on(task_vars["hostvars"][name])
             for name in task_vars.get("ansible_play_batch", [])
         }
-        _load("host_program", "health")
         judge = _load("controller_program", "verdict").verdict.judge
         verdict: dict[str, Any] = judge(hosts, policy, bool(self._task.check_mode))
         return verdict
+
+    def _judge_tests(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The verdict again, now that the group's smoke tests have run."""
+        hosts = {
+            name: activated_on(task_vars["hostvars"][name])
+            for name in task_vars.get("ansible_play_batch", [])
+        }
+        smoked = smoked_on(task_vars, "__release_smoked")
+        verdict: dict[str, Any] = smoke.judge_tests(
+            arguments["verdict"], hosts, smoked, {**POLICY, **arguments["policy"]}
+        )
+        return verdict
+
+    def _smoke(
+        self, placements: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The smoke tests that are this host's to run, and those that the controller runs for it.
+
+        Without a verdict (a plain playbook) every placement is tested, on every host of the play.
+        """
+        host, tested = task_vars["inventory_hostname"], arguments["verdict"].get("smoke")
+        if tested is None:
+            everybody = task_vars.get("ansible_play_hosts") or [host]
+            tested = {placement["application"]: everybody for placement in placements}
+        else:
+            placements = [one for one in placements if one["group"] == arguments["group"]]
+        chosen = smoke.choose(placements, tested, host)
+        if not chosen or self._task.check_mode:
+            return {"changed": False, "placements": []}
+        remote = smoke.of_place(chosen, "host")
+        said = self._ask_host("smoke", remote, arguments) if remote else {"placements": []}
+        tests = _load("host_program", "smoke").smoke
+        here = smoke.run_here(smoke.of_place(chosen, "controller"), tests.run_test)
+        answer: dict[str, Any] = answers.finish("smoke", smoke.merge(chosen, said, here, tests.summarise))
+        return answer
 
     def _settle(
         self, placements: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
@@ -234,12 +291,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         verdict, name = arguments["verdict"], task_vars["inventory_hostname"]
         tasks = {(one["application"], one["deployment_path"]): one for one in verdict["hosts"].get(name, [])}
         done: list[dict[str, Any]] = []
-        for do in ("confirm", "rollback"):
+        for do in ("confirm", "distrust", "rollback"):
             chosen = []
             for placement in reversed(placements):
                 task = tasks.get((placement["application"], placement["deployment_path"]))
                 if task and task["do"] == do:
-                    chosen.append({**placement, "healthy": task["healthy"], "message": task["message"]})
+                    chosen.append({**placement, **task})
                 elif do == "rollback" and (
                     (name in verdict["vanished"] and placement["group"] == arguments["group"])
                     or (verdict["roll_back_earlier"] and placement["group"] < arguments["group"])
@@ -262,6 +319,18 @@ def activated_on(variables: dict[str, Any]) -> list[dict[str, Any]] | None:
     if said.get("unreachable") or (not placements and (said.get("failed") or "problem" in said)):
         return None
     return placements
+
+
+def smoked_on(task_vars: dict[str, Any], variable: str) -> dict[str, list[dict[str, Any]] | None]:
+    """What hosts said about their smoke tests; None for one that gave no answer."""
+    found: dict[str, list[dict[str, Any]] | None] = {}
+    for name in task_vars.get("ansible_play_batch", []):
+        said = task_vars["hostvars"][name].get(variable)
+        if said is not None:
+            silent = said.get("unreachable") or said.get("placements") is None
+            lost = silent or ("problem" in said and not said["placements"])
+            found[name] = None if lost else said["placements"]
+    return found
 
 
 def program_sources() -> dict[str, str]:

@@ -7,17 +7,10 @@ import json
 import os
 from typing import Any
 
-from .services import normalise_service, service_references
+from controller_program.checks import normalise_checks
+from controller_program.services import normalise_service, service_references
+from controller_program.smoke import normalise_tests
 
-HEALTH_DEFAULTS = {
-    "origin": "host",
-    "retries": 10,
-    "interval_seconds": 2,
-    "timeout_seconds": 5,
-    "deadline_seconds": 60,
-    "status": [],
-    "body": "",
-}
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst")
 
 
@@ -27,7 +20,9 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     one.setdefault("group", 0)
     one.setdefault("action", "")
     one.setdefault("keep_releases", 5)
-    one["healthcheck"] = normalise_health(one.get("healthcheck"))
+    one["healthchecks"] = normalise_checks(one)
+    one.pop("healthcheck", None)
+    one["smoke"] = normalise_tests(one.get("smoke"))
     artifact = one.get("artifact")
     if artifact:
         _normalise_artifact(artifact)
@@ -40,15 +35,8 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
         if not one.get("release"):
             one["release"] = f"{one['version']}-{digest(content)[:12]}"
         if not one.get("configuration_digest"):
-            one["configuration_digest"] = digest([one["healthcheck"], one["keep_releases"], *process])
+            one["configuration_digest"] = digest([one["healthchecks"], one["keep_releases"], *process])
     return one
-
-
-def normalise_health(check: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A health check with its defaults; None stays None."""
-    if not check:
-        return None
-    return {**HEALTH_DEFAULTS, **{key: value for key, value in check.items() if value is not None}}
 
 
 def packing_of(location: str) -> str:

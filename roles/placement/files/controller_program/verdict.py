@@ -5,6 +5,7 @@ Source of the rules: the table in `docs/reliability.md`, "When something fails".
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 from host_program.health import check_health
@@ -18,7 +19,7 @@ def judge(hosts, policy, check_mode, check=check_health):
 
     Args:
         hosts: host name → list of its placements of this group, each with `application`,
-            `deployment_path`, `healthcheck` (or None) and `result`, what activation said; None for a
+            `deployment_path`, `healthchecks` and `result`, what activation said; None for a
             host that vanished.
         policy: `max_failures`, `rollback` (batch, all, none), `failed_hosts` (of earlier groups), `last`
             (no group follows).
@@ -27,8 +28,9 @@ def judge(hosts, policy, check_mode, check=check_health):
 
     Returns:
         `hosts`: host → list of `application`, `deployment_path`, `do` (confirm or rollback), `healthy`,
-        `message`; `failed_hosts`, sorted; `failed`: those of this group; `stop`; `vanished`: hosts to switch
-        back whatever they have; `roll_back_earlier`; `done`: nothing is left to do for anybody.
+        `message`; `smoke`: application → hosts on which it is healthy and has smoke tests; `failed_hosts`,
+        sorted; `failed`: those of this group; `stop`; `vanished`: hosts to switch back whatever they have;
+        `roll_back_earlier`; `done`: nothing is left to do for anybody.
     """
     vanished = sorted(name for name, placements in hosts.items() if placements is None)
     hosts = {name: placements or [] for name, placements in hosts.items()}
@@ -38,8 +40,8 @@ def judge(hosts, policy, check_mode, check=check_health):
         for placement in placements:
             result = placement["result"]
             if result == "active" and not check_mode:
-                healthy, message = asked[_question(name, placement)]
-                todo[name].append(_task(placement, "confirm", healthy, message))
+                healthy, message = _answer(name, placement, asked)
+                todo[name].append(task(placement, "confirm", healthy, message))
                 if not healthy:
                     failed.add(name)
             elif result not in GOOD and result != "active":
@@ -50,11 +52,12 @@ def judge(hosts, policy, check_mode, check=check_health):
     if undo:
         for name, placements in hosts.items():
             todo[name] = [
-                _decide_on_stop(placement, todo[name])
+                decide_on_stop(placement, todo[name])
                 for placement in placements
                 if placement["result"] in ("healthy", "active", "failed")
             ]
     earlier = stop and policy["rollback"] == "all"
+    tested = {} if stop or check_mode else _find_tested(hosts, todo)
     busy = any(todo.values()) or bool(failed) or earlier
     return {
         "hosts": todo,
@@ -63,18 +66,33 @@ def judge(hosts, policy, check_mode, check=check_health):
         "stop": stop,
         "vanished": vanished if undo else [],
         "roll_back_earlier": earlier,
-        "done": policy["last"] and not busy,
+        "smoke": tested,
+        "done": policy["last"] and not busy and not tested,
     }
 
 
-def _decide_on_stop(placement, tasks):
-    for task in tasks:
-        if _key(task) == _key(placement) and not task["healthy"]:
-            return task
-    return _task(placement, "rollback", False, "the batch failed")
+def _find_tested(hosts, todo):
+    """Application → hosts on which this run has made it live, and it is healthy, and has smoke tests."""
+    tested = {}
+    for name, placements in hosts.items():
+        healthy = {key_of(one) for one in todo[name] if one["healthy"]}
+        for placement in placements:
+            good = placement["result"] == "healthy" or key_of(placement) in healthy
+            if good and placement.get("smoke"):
+                tested.setdefault(placement["application"], []).append(name)
+    return tested
 
 
-def _task(placement, do, healthy, message):
+def decide_on_stop(placement, tasks):
+    """What is done to a placement of a batch that failed."""
+    for one in tasks:
+        if key_of(one) == key_of(placement) and not one["healthy"]:
+            return one
+    return task(placement, "rollback", False, "the batch failed")
+
+
+def task(placement, do, healthy, message):
+    """What a host is told to do, see `judge`."""
     return {
         "application": placement["application"],
         "deployment_path": placement["deployment_path"],
@@ -84,22 +102,37 @@ def _task(placement, do, healthy, message):
     }
 
 
-def _key(placement):
+def key_of(placement):
+    """What names a placement on its host."""
     return placement["application"], placement["deployment_path"]
 
 
-def _question(name, placement):
-    """A URL without placeholder is asked once for its application, the others once for each host."""
-    check = placement["healthcheck"]
-    return (placement["application"], check["url"], "" if check["origin"] == "once" else name)
+def _question(name, placement, check):
+    """What has no placeholder is asked once for its application, the others once for each host."""
+    text = json.dumps(check, sort_keys=True)
+    return (placement["application"], text, "" if check["origin"] == "once" else name)
+
+
+def _asked_here(placement):
+    return [check for check in placement["healthchecks"] if check["origin"] != "host"]
+
+
+def _answer(name, placement, asked):
+    """What the controller found about a placement, all its checks together."""
+    found = [asked[_question(name, placement, check)] for check in _asked_here(placement)]
+    if not found:
+        return True, placement.get("message", "")
+    said = [message for healthy, message in found if not healthy]
+    return not said, "; ".join(said or [message for _, message in found])
 
 
 def _ask(hosts, check):
     questions = {
-        _question(name, placement): placement["healthcheck"]
+        _question(name, placement, one): one
         for name, placements in hosts.items()
         for placement in placements
         if placement["result"] == "active"
+        for one in _asked_here(placement)
     }
     with ThreadPoolExecutor(max_workers=CHECKS_AT_ONCE) as pool:
         return dict(zip(questions, pool.map(check, questions.values())))

@@ -1,95 +1,95 @@
-"""Asking a URL until it is healthy or its time is over. The controller uses this module too."""
+"""Asking until something is healthy, and stays so, or its time is over. The controller uses this module too."""
 
 from __future__ import annotations
 
-import http.client
-import socket
 import time
-import urllib.error
-import urllib.request
 
-BODY_BYTES = 1 << 20
-PIECE_BYTES = 1 << 16
+from host_program import probes
 
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, request, file, code, message, headers, new_url):
-        return None
+SHORTEST_SECONDS = 0.1
+VERSION = "{version}"
+VERSIONED = ("url", "body", "json", "header", "headers", "command")
 
 
-class _WebRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, request, file, code, message, headers, new_url):
-        if not new_url.startswith(("http://", "https://")):
-            return None
-        return super().redirect_request(request, file, code, message, headers, new_url)
+def check_all(checks, check=None):
+    """Whether all of them are healthy, asked at the same time, and what was seen.
+
+    Returns:
+        (healthy, one sentence); when some are not healthy it is about these.
+    """
+    check = check or check_health
+    if len(checks) == 1:
+        return check(checks[0])
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=max(1, len(checks))) as pool:
+        found = list(pool.map(check, checks))
+    said = [message for healthy, message in found if not healthy]
+    return not said, "; ".join(said or [message for _, message in found])
+
+
+def for_version(check, version):
+    """The check with `{version}` filled in: of the release that is live while it is asked."""
+    return {**check, **{name: _fill(check[name], version) for name in VERSIONED if name in check}}
 
 
 def check_health(check, clock=time.monotonic, sleep=time.sleep):
-    """Whether the URL got healthy, and what the last attempt saw.
+    """Whether it got healthy and stayed so, and what the last attempt saw.
 
     Args:
-        check: `url`, `retries`, `interval_seconds`, `timeout_seconds`, `deadline_seconds`, `status` (list,
-            empty: any 2xx after redirects), `body` (text that has to be there, or empty).
+        check: `type` and what that needs, see `controller_program.checks`; `initial_delay_seconds`, `retries`
+            (attempts that may fail), `interval_seconds`, `timeout_seconds` (of one attempt), `deadline_seconds`
+            (until it is healthy, all attempts and the delay together), `successes` (in a row) and
+            `stays_healthy_seconds` (how long no attempt may fail afterwards).
 
     Returns:
         (healthy, one sentence).
     """
-    started, attempt, seen = clock(), 0, ""
+    started, look = clock(), probes.make_probe(check)
+    deadline, attempts, failures, successes = check["deadline_seconds"], 0, 0, 0
+    sleep(min(check["initial_delay_seconds"], deadline))
     while True:
-        attempt += 1
-        left = check["deadline_seconds"] - (clock() - started)
-        healthy, seen = _ask(check, max(0.1, min(check["timeout_seconds"], left)), clock)
+        attempts += 1
+        left = deadline - (clock() - started)
+        healthy, seen = look(max(SHORTEST_SECONDS, min(check["timeout_seconds"], left)))
         took = clock() - started
-        summary = "{} {} after {} attempt{}, {:.1f} s".format(
-            check["url"], seen, attempt, "" if attempt == 1 else "s", took
-        )
-        if healthy:
-            return True, summary
-        if attempt > check["retries"] or took + check["interval_seconds"] >= check["deadline_seconds"]:
-            return False, summary
+        successes = successes + 1 if healthy else 0
+        failures += 0 if healthy else 1
+        if successes >= check["successes"]:
+            break
+        if failures > check["retries"] or took + check["interval_seconds"] >= deadline:
+            if healthy:
+                seen += ", only {} of {} times in a row".format(successes, check["successes"])
+            return False, _summary(check, seen, attempts, took)
         sleep(check["interval_seconds"])
+    return _watch(check, look, (healthy, seen), attempts, started, clock, sleep)
 
 
-def _ask(check, timeout_seconds, clock):
-    until = clock() + timeout_seconds
-    try:
-        return _request(check, timeout_seconds, lambda: clock() < until)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        if isinstance(reason, (TimeoutError, socket.timeout)):
-            return False, "did not answer within {:.1f} s".format(timeout_seconds)
-        return False, "does not answer: {}".format(reason)
+def _watch(check, look, found, attempts, started, clock, sleep):
+    """It is healthy, and has to be so at every look until its time is over."""
+    begun = clock()
+    until = begun + check["stays_healthy_seconds"]
+    while found[0] and clock() < until:
+        sleep(min(max(check["interval_seconds"], SHORTEST_SECONDS), max(0.0, until - clock())))
+        attempts += 1
+        found = look(check["timeout_seconds"])
+        if not found[0]:
+            seen = "{}, {:.1f} s after it was healthy".format(found[1], clock() - begun)
+            return False, _summary(check, seen, attempts, clock() - started)
+    return True, _summary(check, found[1], attempts, clock() - started)
 
 
-def _request(check, timeout_seconds, is_time_left):
-    redirects = any(300 <= status < 400 for status in check["status"])
-    handlers = [urllib.request.ProxyHandler({}), _NoRedirects() if redirects else _WebRedirects()]
-    request = urllib.request.Request(check["url"], headers={"User-Agent": "gitops-orchestrator"})
-    try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=timeout_seconds) as response:
-            return _judge(check, response.status, response, is_time_left)
-    except urllib.error.HTTPError as error:
-        with error:
-            return _judge(check, error.code, error, is_time_left)
+def _summary(check, seen, attempts, took):
+    return "{} {} after {} attempt{}, {:.1f} s".format(
+        probes.subject(check), seen, attempts, "" if attempts == 1 else "s", took
+    )
 
 
-def _judge(check, status, response, is_time_left):
-    expected = check["status"]
-    if status not in expected if expected else not 200 <= status < 300:
-        return False, "answered {}".format(status)
-    if check["body"] and not _holds(response, check["body"].encode(), is_time_left):
-        return False, "answered {} without the expected text".format(status)
-    return True, "answered {}".format(status)
-
-
-def _holds(response, text, is_time_left):
-    """Whether the text comes, of a response that may never end."""
-    body = b""
-    while len(body) < BODY_BYTES and is_time_left():
-        piece = response.read1(PIECE_BYTES)
-        if not piece:
-            return False
-        body += piece
-        if text in body[-len(piece) - len(text) :]:
-            return True
-    return False
+def _fill(value, version):
+    if isinstance(value, str):
+        return value.replace(VERSION, version)
+    if isinstance(value, dict):
+        return {name: _fill(one, version) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_fill(one, version) for one in value]
+    return value

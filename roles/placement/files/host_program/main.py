@@ -10,7 +10,7 @@ from host_program.problems import Problem, from_defect, from_os_error
 
 MARK = "ORCHESTRATOR-ANSWER "
 OLDEST_PYTHON = (3, 9)
-FENCED = ("stage", "activate", "confirm", "rollback", "absent")
+FENCED = ("stage", "activate", "confirm", "distrust", "rollback", "absent")
 
 
 def run(request):
@@ -65,20 +65,27 @@ def _work_of(phase):
         return install_file
     if phase == "check":
         return _check
+    if phase == "smoke":
+        from host_program.smoke import run_tests
+
+        return run_tests
     from host_program import releases
 
     return {
         "activate": releases.activate,
         "confirm": releases.confirm,
+        "distrust": releases.distrust,
         "rollback": releases.rollback,
         "absent": releases.absent,
     }[phase]
 
 
 def _check(placement, request):
-    from host_program.health import check_health
+    from host_program.health import check_all
 
-    healthy, message = check_health(placement["healthcheck"])
+    if request.get("check") and any(check["type"] == "command" for check in placement["healthchecks"]):
+        return {"changed": False, "message": "the command would be run", "result": "healthy"}
+    healthy, message = check_all(placement["healthchecks"])
     result = {"changed": False, "message": message, "result": "healthy" if healthy else "unproven"}
     if not healthy:
         result["problem"] = Problem("health", message).as_json()

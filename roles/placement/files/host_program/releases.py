@@ -1,4 +1,4 @@
-"""Phases `activate`, `confirm`, `rollback` and `absent`: which release is the live one."""
+"""Phases `activate`, `confirm`, `distrust`, `rollback` and `absent`: which release is the live one."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def activate(placement, request):
     """The staged release is live and, where the host itself can tell, proven healthy or switched back.
 
     Returns:
-        `result` is `unchanged`, `healthy`, `active` (the controller has yet to ask), `unproven` (it was live
-        before and is not healthy now), `switched_back` or `removed`.
+        `result` is `unchanged`, `healthy`, `active` (the controller has yet to ask, or smoke tests to run),
+        `unproven` (it was live before and is not healthy now), `switched_back` or `removed`.
     """
     if request["check"]:
         return _predict(Placement(placement, request))
@@ -79,6 +79,22 @@ def confirm(placement, request):
     if not problem:
         return {"changed": False, **_settle(here, name, placement["message"])}
     return {"changed": True, **_fail(here, name, problem)}
+
+
+def distrust(placement, request):
+    """A healthy release whose smoke tests failed is switched back; or it stays, and counts as unproven.
+
+    It stays when the placement's `keep` says so, and when it was live and healthy before this run.
+    """
+    here = Placement(placement, request)
+    name = _ours(here)
+    here.receipt["releases"][name]["state"] = "active"
+    here.save()
+    message = placement["message"]
+    if placement["keep"] and not here.live["proven"]:
+        problem = Problem("health", message, "").as_json()
+        return {"changed": True, "result": "unproven", "message": message + "; it stays", "problem": problem}
+    return {"changed": True, **_fail(here, name, message)}
 
 
 def rollback(placement, request):
@@ -197,25 +213,30 @@ def _point(paths, name):
 def _judge(here, name):
     problem, restarted = processes.start(here, name)
     changed = {"changed": True} if restarted else {}
-    check = here.wanted["healthcheck"]
-    asked = "its process runs; " if here.receipt["releases"][name].get("service") else ""
-    healthy, message = not problem, problem or asked + "no health check is configured"
-    if healthy and check is not None and check["origin"] == "host":
-        healthy, message = _ask_health(check)
+    healthy, message = (False, problem) if problem else _ask_health(here, name)
     if healthy:
         problem = processes.stays(here, name, restarted=restarted)
         healthy, message = not problem, problem or message
     if not healthy:
         return {**_fail(here, name, message), **changed}
-    if check is not None and check["origin"] != "host":
+    if any(check["origin"] != "host" for check in here.wanted["healthchecks"]):
         return {"result": "active", "message": "live; the controller asks for its health", **changed}
+    runs = "its process runs; " if here.receipt["releases"][name].get("service") else ""
+    message = message or runs + "no health check is configured"
+    if here.wanted.get("smoke"):
+        # Until its smoke tests have passed it is not proven: a run that dies before is made up for by the next.
+        return {"result": "active", "message": message, **changed}
     return {**_settle(here, name, message), **changed}
 
 
-def _ask_health(check):
-    from host_program.health import check_health
+def _ask_health(here, name):
+    """What this host itself can tell about that release, which is live: (healthy, one sentence)."""
+    checks = [check for check in here.wanted["healthchecks"] if check["origin"] == "host"]
+    if not checks:
+        return True, ""
+    from host_program.health import check_all, for_version
 
-    return check_health(check)
+    return check_all([for_version(check, here.version_of(name)) for check in checks])
 
 
 def _settle(here, name, message):
@@ -279,10 +300,7 @@ def _revive(here, name, message):
     """What is live again is asked for its health, too."""
     record = here.receipt["releases"][name]
     problem, restarted = processes.start(here, name)
-    check = here.wanted["healthcheck"]
-    healthy, said = not problem, problem
-    if healthy and check is not None and check["origin"] == "host":
-        healthy, said = _ask_health(check)
+    healthy, said = (False, problem) if problem else _ask_health(here, name)
     if healthy:
         said = processes.stays(here, name, restarted=restarted)
         healthy = not said
