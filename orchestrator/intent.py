@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,11 +14,14 @@ from orchestrator.core.observed import Identity
 from orchestrator.core.settings import (
     Settings,
     branch_for_environment,
+    branches_for_environment,
     environment_file_candidates,
     environment_for_branch,
+    environment_names,
     parse_settings,
 )
 from orchestrator.core.state_refs import is_state_branch
+from orchestrator.core.violations import Violations
 from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.git import DeploymentRepository, Revision
 from orchestrator.edges.providers import read_environment
@@ -112,13 +116,16 @@ def environments_of(target: Target) -> tuple[str, ...]:
     """Every environment that the repository names: settings, files and the manifest, sorted."""
     repository = DeploymentRepository(target.directory)
     head = Revision(commit="") if target.worktree else repository.resolve_ref(target.ref or "HEAD")
-    found = set(read_settings(repository, head).environments)
-    files, named = _environment_files(repository, head), _named_in_manifest(repository, head)
+    return tuple(sorted(_known_environments(repository, head, read_settings(repository, head))))
+
+
+def _known_environments(repository: DeploymentRepository, revision: Revision, settings: Settings) -> set[str]:
+    files, named = _environment_files(repository, revision), _named_in_manifest(repository, revision)
+    found = {*settings.environments, *named}
     found.update(PurePosixPath(path).name.removesuffix(ENDING) for path in files if path.endswith(ENDING))
-    found.update(named)
     if "production" in found:
         found.discard("prod")
-    return tuple(sorted(found))
+    return found
 
 
 def no_environment(repository: DeploymentRepository, revision: Revision, branch: str) -> str:
@@ -190,19 +197,47 @@ def _environment_of(settings: Settings, revision: Revision) -> str:
 
 def _choose_for_environment(repository: DeploymentRepository, target: Target) -> Revision:
     head = repository.resolve_ref("HEAD")
-    branch = branch_for_environment(read_settings(repository, head), target.environment)
-    try:
-        return repository.resolve_branch(branch, offline=target.offline)
-    except RevisionError as error:
-        if target.strict:
-            raise RevisionError(
-                error.brief,
-                details=error.details,
-                resolution="push that branch, or say what to deploy: "
-                f"--environment {target.environment} --ref HEAD",
-            ) from None
-        note = f"there is no branch {branch!r}; reading HEAD"
-        return Revision(commit=head.commit, branch="", note=note)
+    settings = read_settings(repository, head)
+    found = find_branch(repository, settings, target.environment, offline=target.offline)
+    if found is not None:
+        return found
+    branch = branch_for_environment(settings, target.environment)
+    _refuse_unknown(repository, head, settings, target.environment)
+    if target.strict:
+        raise RevisionError(
+            f"there is no branch {branch!r}, which {target.environment} is deployed from",
+            resolution="push that branch, or say what to deploy: "
+            f"--environment {target.environment} --ref HEAD",
+        )
+    return Revision(commit=head.commit, branch="", note=f"there is no branch {branch!r}; reading HEAD")
+
+
+def find_branch(
+    repository: DeploymentRepository, settings: Settings, environment: str, *, offline: bool
+) -> Revision | None:
+    """The tip of the environment's branch, under its own name or its alias's; None where there is none.
+
+    Raises:
+        GitError: the remote cannot be reached.
+    """
+    for branch in branches_for_environment(settings, environment):
+        with contextlib.suppress(RevisionError):
+            return repository.resolve_branch(branch, offline=offline)
+    return None
+
+
+def _refuse_unknown(
+    repository: DeploymentRepository, head: Revision, settings: Settings, environment: str
+) -> None:
+    """A name that no branch, no document and no setting has is a typo."""
+    known = _known_environments(repository, head, settings)
+    if not known or set(environment_names(environment)) & known:
+        return
+    near = Violations().near_miss(environment, known)
+    raise RevisionError(
+        f"there is no environment {environment!r} at {head.label}{near}",
+        resolution=f"it has {', '.join(sorted(known))}",
+    )
 
 
 def read_settings(repository: DeploymentRepository, revision: Revision) -> Settings:

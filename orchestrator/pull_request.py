@@ -32,6 +32,7 @@ from orchestrator.core.settings import (
     Settings,
     environment_file_candidates,
     environment_for_branch,
+    environment_names,
     parse_settings,
 )
 from orchestrator.core.toml_text import parse_toml
@@ -117,7 +118,7 @@ class _Reviewer:
         self._settings = settings
         self._secrets = ControllerSecrets(dict(os.environ))
         self._files = TargetFiles(merge, clone, stack)
-        environment = asked.environment or _environment_of(settings, merge)
+        environment = _environment_asked(asked.environment, settings, merge)
         self.review = Review(
             environment=environment,
             stack=clone.stack,
@@ -270,6 +271,25 @@ def live_by_ledger(intent: workflow.Intent, hosts: Iterable[Host]) -> dict[str, 
     with open_state(intent.repository, intent.settings) as state:
         known = state.ledger.state(intent.desired.environment)
     return observed_from_state(known, [host.name for host in hosts])
+
+
+def _environment_asked(asked: str, settings: Settings, merge: Merge) -> str:
+    """The one that is asked for: a target branch that is an environment's has no other."""
+    branch = merge.base.branch
+    aligned = environment_for_branch(settings, branch) if branch and asked else None
+    if asked and aligned and aligned not in environment_names(asked) and _exists(aligned, settings, merge):
+        raise UsageError(
+            f"the target {branch} belongs to environment {aligned}, not to {asked}",
+            resolution="leave --environment out; it is for targets that are commits",
+        )
+    return asked or _environment_of(settings, merge)
+
+
+def _exists(environment: str, settings: Settings, merge: Merge) -> bool:
+    files = environment_file_candidates(settings, environment)
+    return environment in settings.environments or any(
+        merge.read(merge.base.commit, file) is not None for file in files
+    )
 
 
 def _environment_of(settings: Settings, merge: Merge) -> str:

@@ -7,8 +7,15 @@ from dataclasses import dataclass, field, replace
 from orchestrator.core.ci import CiRun
 from orchestrator.core.settings import Settings, branch_for_environment, environment_for_branch
 from orchestrator.edges.git import DeploymentRepository, Revision
-from orchestrator.errors import GitError, RevisionError
-from orchestrator.intent import Target, choose_revision, no_environment, read_settings
+from orchestrator.errors import GitError, RevisionError, UsageError
+from orchestrator.intent import (
+    MANIFEST,
+    Target,
+    choose_revision,
+    find_branch,
+    no_environment,
+    read_settings,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,11 @@ def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_b
         notes.append(f"{error.brief}; reading what is here")
         target = replace(target, offline=True)
         revision, environment = choose_revision(repository, target)
+    if repository.stack and repository.read(revision, MANIFEST) is None:
+        raise UsageError(
+            f"there is no {MANIFEST} in {repository.stack} at {revision.label}",
+            resolution="run this in the repository's top directory, or name a stack's directory with -C",
+        )
     if revision.branch and not environment and not target.worktree:
         nothing = no_environment(repository, revision, revision.branch)
         if nothing:
@@ -69,10 +81,10 @@ def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_b
     settings = read_settings(repository, revision)
     if target.worktree:
         return Choice(revision=revision, settings=settings, environment=environment, notes=tuple(notes))
-    branch = branch_for_environment(settings, environment) if environment else revision.branch
+    branch = revision.branch
     choice = Choice(revision=revision, settings=settings, environment=environment, tip=revision)
     if target.ref:
-        choice = replace(choice, tip=_tip_of(repository, branch, target, notes))
+        choice = replace(choice, tip=_tip_of(repository, settings, choice, target, notes))
     elif ci.commit and ci.branch == branch and not ci.is_pull_request:
         choice = replace(choice, revision=Revision(commit=ci.commit, branch=branch))
     if not target.ref and revision.note:
@@ -95,15 +107,20 @@ def moved_on(repository: DeploymentRepository, choice: Choice) -> str:
 
 
 def _tip_of(
-    repository: DeploymentRepository, branch: str, target: Target, notes: list[str]
+    repository: DeploymentRepository,
+    settings: Settings,
+    choice: Choice,
+    target: Target,
+    notes: list[str],
 ) -> Revision | None:
-    if not branch:
+    environment = choice.environment or environment_for_branch(settings, choice.revision.branch)
+    if not environment:
         return None
-    try:
-        return repository.resolve_branch(branch, offline=target.offline)
-    except RevisionError:
+    tip = find_branch(repository, settings, environment, offline=target.offline)
+    if tip is None:
+        branch = branch_for_environment(settings, environment)
         notes.append(f"there is no branch {branch!r}; deploying {target.ref} as asked")
-        return None
+    return tip
 
 
 def _judge(repository: DeploymentRepository, choice: Choice, tip: Revision, *, pushed: bool) -> str:

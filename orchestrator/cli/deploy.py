@@ -69,6 +69,13 @@ def command(directory: str, /, **options: Any) -> int:
     One deployment of an environment at a time; others wait. In a CI job the branch and the commit are the
     job's, and a job that has been overtaken by a newer commit ends without doing anything.
     """
+    from orchestrator.cli.lasting_output import lasting_output
+
+    with lasting_output():
+        return _deploy(directory, options)
+
+
+def _deploy(directory: str, options: dict[str, Any]) -> int:
     import os
 
     from orchestrator.attempt import Attempt, Order
@@ -135,6 +142,7 @@ def _report(
 ) -> None:
     from orchestrator.core.plan import plan_document
     from orchestrator.core.run_report import RunReport
+    from orchestrator.errors import DocumentError, PlanMismatchError, RevisionError, UsageError
 
     order, record, run = attempt.order, attempt.record, attempt.run
     outcome, plan = attempt.outcome, attempt.plan
@@ -143,6 +151,8 @@ def _report(
         verdict = record.verdict
     environment, branch = view.place(attempt)
     resume, status = view.next_commands(attempt, directory)
+    if isinstance(failure, DocumentError | PlanMismatchError | RevisionError | UsageError) or run is None:
+        resume = ""
     problem = attempt.recorded.problem if attempt.recorded is not None else None
     if options["json_path"]:
         document = {
@@ -181,5 +191,5 @@ def _report(
     )
     if not attempt.nothing:
         write_reports(options, order.ci, report, plan, outcome)
-    if failure is not None and not options["check"] and run is not None:
-        click.echo(f"to go on: {resume}", err=True)
+    if failure is not None and resume and not order.check:
+        failure.resolution = "; to go on: ".join(filter(None, (failure.resolution, resume)))

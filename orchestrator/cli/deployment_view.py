@@ -134,6 +134,9 @@ class DeploymentView:
 
         environment, branch = self.place(attempt)
         target = self._order.target
+        if target.worktree:
+            status = status_command(environment=environment, directory=directory)
+            return "", status
         resume = resume_command(
             environment=environment,
             branch="" if target.ref else branch,

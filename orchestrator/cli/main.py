@@ -104,8 +104,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The command's exit code; every expected failure is rendered, none escapes as a traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _on_signal)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _on_signal)
     with _guarded_output():
         return _run(arguments)
 
@@ -176,7 +177,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     _signal.append(number)
     if running.is_set() and first:
         cancelled.set()
-        click.echo("\nstopping; hosts finish what they have begun", err=True)
+        with contextlib.suppress(OSError):
+            click.echo("\nstopping; hosts finish what they have begun", err=True)
         return
     raise KeyboardInterrupt
 

@@ -79,12 +79,18 @@ def print_table(
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
+    kept = [
+        index
+        for index, _ in enumerate(names)
+        if index in (0, state, len(names) - 1) or any(row[index] not in ("", "-") for row in lines)
+    ]
+    for index in kept:
+        last = index == len(names) - 1
+        table.add_column(names[index], overflow="fold", no_wrap=not last, min_width=20 if last else None)
     for row in lines:
         cells = [Text(cell) for cell in row]
         cells[state] = Text(row[state], style=COLOURS.get(row[state], ""))
-        table.add_row(*cells)
+        table.add_row(*(cells[index] for index in kept))
     console.print(table)
 
 
@@ -129,6 +135,8 @@ def summarise(plan: Plan) -> str:
     changes, skips = len(plan.changes), sum(step.action == "skip" for step in plan.steps)
     unknown = len(plan.unknown_hosts)
     tail = f", {unknown} host{'s' if unknown != 1 else ''} unknown" if unknown else ""
+    if not changes and unknown:
+        return f"{unknown} host{'s' if unknown != 1 else ''} did not answer; {skips} converged, nothing else to do."
     if not changes:
         return f"Nothing to do: {skips} placement{'s' if skips != 1 else ''} converged{tail}."
     hosts = len({step.host for step in plan.changes})

@@ -120,6 +120,15 @@ def branch_for_environment(settings: Settings, environment: str) -> str:
     return settings.environments.get(environment, EnvironmentSettings()).branch or environment
 
 
+def branches_for_environment(settings: Settings, environment: str) -> tuple[str, ...]:
+    """Return the branches that may be meant by `environment`, the first that exists is: its own, and its alias's.
+
+    `prod` and `production` are one environment, so that neither name gets around the other's branch.
+    """
+    branches = [branch_for_environment(settings, name) for name in environment_names(environment)]
+    return tuple(dict.fromkeys(branches))
+
+
 def environment_file_candidates(settings: Settings, environment: str) -> tuple[str, ...]:
     """Return where the environment JSON may be, relative to orchestrator.toml; the first that exists is it.
 

@@ -21,8 +21,6 @@ KEPT_VARIABLES = (
     "HOME",
     "USER",
     "LOGNAME",
-    "LANG",
-    "LC_ALL",
     "TZ",
     "SSH_AUTH_SOCK",
     "XDG_STATE_HOME",
@@ -143,7 +141,8 @@ def ansible_environment(directory: Path, content: Path) -> dict[str, str]:
     return {
         **kept,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "LANG": kept.get("LANG", "C.UTF-8"),
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
         "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOME": str(directory / "ansible"),
         "ANSIBLE_ROLES_PATH": str(content / "roles"),

@@ -164,8 +164,9 @@ class LogGroups:
     def _write(self, line: str) -> None:
         stream = self._stream or sys.stdout
         sys.stderr.flush()
-        if isinstance(stream, GuardedStream):
-            stream.write_command(line)
+        write = getattr(stream, "write_command", None)
+        if write is not None:
+            write(line)
         else:
             stream.write(line + "\n")
             stream.flush()

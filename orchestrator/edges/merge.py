@@ -138,14 +138,14 @@ class Merge:
             f"{len(files)} file{'s' if len(files) != 1 else ''} changed on both sides",
             details=(
                 *(f"conflict: {file}" for file in files),
-                f"git fetch {REMOTE}",
-                f"git switch {shlex.quote(source)}" if source else "git switch BRANCH-OF-THE-PULL-REQUEST",
+                f"first: git fetch {REMOTE} && git switch "
+                f"{shlex.quote(source) if source else 'BRANCH-OF-THE-PULL-REQUEST'} && "
                 f"git merge {shlex.quote(upstream)}",
-                "git add --all && git commit --no-edit",
+                "then edit these files until no conflict is marked in them",
+                f"last: git add {' '.join(map(shlex.quote, files))} && git commit --no-edit && "
                 f"git push {REMOTE} {shlex.quote(source) if source else 'HEAD'}",
             ),
-            resolution=f"merge {target} into {source or 'the source branch'} with these commands, resolving the "
-            "files above before the commit",
+            resolution=f"merge {target} into {source or 'the source branch'}, in these three steps",
         )
 
     def _check(self, *arguments: str) -> Answer:

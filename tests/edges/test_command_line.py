@@ -48,16 +48,21 @@ class Clone:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", "Change")
 
-    def run(self, *arguments: str, expect: int = 0) -> str:
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of every command."""
+        return {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.home),
+            "ORCHESTRATOR_STATE_DIRECTORY": str(self.home / "state"),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def run(self, *arguments: str, expect: int = 0, **variables: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "orchestrator", *arguments],
             cwd=self.path,
-            env={
-                "PATH": "/usr/bin:/bin",
-                "HOME": str(self.home),
-                "ORCHESTRATOR_STATE_DIRECTORY": str(self.home / "state"),
-                "PYTHONPATH": str(ROOT),
-            },
+            env={**self.variables, **variables},
             capture_output=True,
             text=True,
             check=False,
