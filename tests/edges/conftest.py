@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,3 +49,11 @@ def isolated_git(monkeypatch: pytest.MonkeyPatch) -> None:
     """git knows nothing of the user and the machine."""
     for name, value in ISOLATED.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A short path: Unix sockets lie below it."""
+    path = tmp_path_factory.mktemp("d")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)

@@ -19,6 +19,7 @@ from typing import Any
 from tests.edges.remotes import ISOLATED, ROOT, git, wait_for
 
 SECONDS = 120
+DEPLOY = ("deploy", "--branch", "dev")
 _HOST = """\
 #!{python}
 import json, os, subprocess, sys, time
@@ -286,6 +287,11 @@ def host_program(*, python: str, directory: str) -> str:
         python: what it hands the request on to.
     """
     return _HOST.format(python=python, directory=directory)
+
+
+def verdicts(history: list[dict[str, Any]]) -> list[str]:
+    """Of attempts as the ledger has them."""
+    return [one["verdict"] or "open" for one in history]
 
 
 def turns(journal: list[dict[str, Any]]) -> list[int]:

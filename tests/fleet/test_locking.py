@@ -13,12 +13,11 @@ import pytest
 
 from orchestrator.demo.artifact_server import ArtifactServer
 from orchestrator.edges.clock import moment
-from tests.edges.deliveries import Running, host_program, turns
+from tests.edges.deliveries import DEPLOY, Running, host_program, turns
 from tests.edges.remotes import git, wait_for
 from tests.fleet.deployments import PASSWORD, Deployments, live_index
 from tests.fleet.hosts import Fleet, Host, HostFactory
 
-DEPLOY = ("deploy", "--branch", "dev")
 WATCHED = "/var/lib/watched"
 LOCK = "orchestrator/lock/dev:lock.json"
 
