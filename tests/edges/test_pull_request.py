@@ -72,12 +72,12 @@ def test_conflict_is_shown_with_the_commands_that_avoid_it(fixture: Fixture) -> 
         "conflict: manifest.json",
         "git switch feature",
         "git merge origin/dev",
-        "git push origin feature",
+        "git add manifest.json && git commit --no-edit && git push origin feature",
     ):
         assert said in text
     comment = fixture.plan("--format", "markdown", expect=32)
     assert "There is no plan" in comment
-    assert "`git merge origin/dev`" in comment
+    assert "git switch feature && git merge origin/dev" in comment
     assert "no common history" in orphaned(fixture)
 
 
