@@ -10,6 +10,7 @@ from orchestrator.core.settings import (
     EnvironmentSettings,
     Settings,
     branch_for_environment,
+    branches_for_environment,
     environment_file_candidates,
     environment_for_branch,
     parse_settings,
@@ -240,3 +241,10 @@ def test_explicit_file_is_the_only_candidate() -> None:
     settings = make_settings('[environments.dev]\nfile = "env/dev.json"\n')
 
     assert environment_file_candidates(settings, "dev") == ("env/dev.json",)
+
+
+def test_production_and_prod_share_their_branches() -> None:
+    settings = make_settings('[environments.production]\nbranch = "live"\n')
+    assert branches_for_environment(settings, "production") == ("live", "prod")
+    assert branches_for_environment(settings, "prod") == ("prod", "live")
+    assert branches_for_environment(settings, "dev") == ("dev",)
