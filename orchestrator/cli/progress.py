@@ -17,6 +17,7 @@ DOING = {
     "stage": "staging",
     "activate": "activating",
     "settle": "settling",
+    "undo": "switching back",
 }
 DONE = {
     "observe": "observed",
@@ -24,6 +25,7 @@ DONE = {
     "stage": "staged",
     "activate": "activated",
     "settle": "settled",
+    "undo": "switched back",
 }
 SHOWN_HOSTS = 30
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,10 +10,11 @@ from packaging.version import InvalidVersion, Version
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
+from orchestrator.core.groups import assign_groups
 from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
-from orchestrator.core.plan import Action, Group, Orphan, Plan, PlannedArtifact, Step
+from orchestrator.core.plan import Action, Orphan, Plan, PlannedArtifact, Step
 
 
 def select_placements(
@@ -55,19 +55,15 @@ def compile_plan(
         selected: what this run is about (`--application`, `--limit`); everything when None.
     """
     placements = (selected or desired).placements
-    keys = [_group_key(placement) for placement in placements]
-    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
-    counts = Counter(keys)
-    steps = tuple(
+    decided = [
         _compile_step(
             placement,
             artifacts[placement.application.name],
             observed.get(placement.host.name) or ObservedHost.unasked(placement.host.name),
-            group=numbers[key],
         )
-        for placement, key in zip(placements, keys, strict=True)
-    )
-    steps = tuple(sorted(steps, key=lambda step: (step.group, step.application, step.host)))
+        for placement in placements
+    ]
+    steps, groups = assign_groups(decided, placements, desired.strategy)
     body = Plan(
         identity=identity,
         commit="",
@@ -77,7 +73,7 @@ def compile_plan(
         documents=dict(desired.documents),
         strategy=desired.strategy,
         artifacts=tuple(_planned_artifact(desired, artifacts)),
-        groups=tuple(Group(region=key[1], wave=key[2], steps=counts[key]) for key in numbers),
+        groups=groups,
         steps=steps,
         orphans=tuple(_find_orphans(desired, observed)),
         maintenance=tuple(host.name for host in desired.hosts if host.maintenance),
@@ -111,13 +107,7 @@ def _names_of(placement: Placement) -> set[str]:
     return {placement.host.name, placement.host.region, *placement.host.groups}
 
 
-def _group_key(placement: Placement) -> tuple[int, str, int]:
-    return (placement.host.order, placement.host.region, placement.wave)
-
-
-def _compile_step(
-    placement: Placement, artifact: ResolvedArtifact, host: ObservedHost, *, group: int
-) -> Step:
+def _compile_step(placement: Placement, artifact: ResolvedArtifact, host: ObservedHost) -> Step:
     application = placement.application
     release = release_name(application.artifact, application.version, artifact.sha256)
     configuration = configuration_digest(placement)
@@ -136,7 +126,7 @@ def _compile_step(
         release=release,
         configuration_digest=configuration,
         restarts=(),
-        group=group,
+        group=0,
         reason=reason,
     )
 

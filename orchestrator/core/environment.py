@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator import __version__
+from orchestrator.core.batches import ALL_AT_ONCE, parse_batches
 from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthcheck
 from orchestrator.core.hosts import HostTable, parse_hosts
@@ -16,7 +16,6 @@ from orchestrator.core.settings import Settings, environment_names
 from orchestrator.core.violations import Path, Report, quote
 
 KEEP_RELEASES = 5
-_ALL_AT_ONCE = ("100%", ["100%"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +121,9 @@ def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
 
 
 def _parse_strategy(raw: Mapping[str, Any], report: Report) -> Strategy:
-    if "batches" in raw and raw["batches"] not in _ALL_AT_ONCE:
-        message = f"rolling batches are not implemented in version {__version__} yet"
-        remedy = 'remove this or write "100%" (all hosts at once)'
-        report.add(("strategy", "batches"), f"{message}; {remedy}")
+    batches = raw.get("batches", list(ALL_AT_ONCE))
     return Strategy(
+        batches=parse_batches(batches, report, ("strategy", "batches")),
         max_failures=raw.get("max_failures", 0),
         max_unreachable=raw.get("max_unreachable", 0),
         rollback=raw.get("rollback", "batch"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.plan import Plan, PlannedArtifact, Step
 from orchestrator.core.pull_request import Review
+from orchestrator.core.rollout_text import describe_place, describe_policy, stages_of
 from orchestrator.core.sizes import human_bytes
 
 # GitHub takes 65,536 characters; the rest is for what a CI puts around the comment.
@@ -179,15 +180,14 @@ def _artifact(artifact: PlannedArtifact, unseen: str) -> str:
 
 
 def _render_order(plan: Plan) -> _Block:
-    rows: list[str] = []
-    for number, group in enumerate(plan.groups):
-        steps = [step for step in plan.changes if step.group == number]
-        if steps:
-            region = f"region {code(group.region)}, " if group.region else ""
-            names = _names(sorted({step.application for step in steps}))
-            hosts = _count(len({step.host for step in steps}), "host")
-            rows.append(f"{len(rows) + 1}. {region}wave {group.wave + 1}: {names} on {hosts}")
-    return _Block(head=("**Order**", ""), rows=tuple(rows))
+    rows = []
+    for stage in stages_of(plan):
+        region = f"region {code(stage.group.region)}, " if stage.group.region else ""
+        hosts = _count(len(stage.hosts), "host")
+        place = describe_place(stage.group)
+        rows.append(f"{stage.number}. {region}{place}: {_names(stage.applications)} on {hosts}")
+    policy = f"**Order.** {describe_policy(plan.strategy)}" if rows else ""
+    return _Block(head=(policy, ""), rows=tuple(rows))
 
 
 def _warnings(review: Review, plan: Plan) -> list[str]:

@@ -164,10 +164,12 @@ class Strategy:
     """How a rollout goes and what happens when it fails.
 
     Attributes:
-        max_failures: failed hosts that are tolerated across the run.
+        batches: how many hosts of a wave go at once: numbers, or percentages of the wave's; the last one repeats.
+        max_failures: failed hosts that are tolerated across the run, all batches together.
         max_unreachable: hosts that may be left out because they cannot be reached.
     """
 
+    batches: tuple[str, ...] = ("100%",)
     max_failures: int = 0
     max_unreachable: int = 0
     rollback: Rollback = "batch"

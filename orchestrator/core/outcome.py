@@ -33,6 +33,7 @@ _RESULTS: Mapping[str, Result] = {
     "unknown": "unknown",
     "failed": "failed",
 }
+_BACK = ("switched_back", "removed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class HostReport:
     """What one task on one host ended with.
 
     Attributes:
-        phase: `stage`, `activate`, `settle`, `observe` or `probe`.
+        phase: `stage`, `activate`, `settle`, `undo`, `observe` or `probe`.
         status: `started`, `ok`, `failed` or `unreachable`.
         result: the task's result; `placements` as the host program writes them.
     """
@@ -122,6 +123,9 @@ def _fold_step(
     if step.action == "unknown":
         return _outcome(step, "left out", None, step.reason, kind="unreachable")
     settled, activated, staged = said.get("settle"), said.get("activate"), said.get("stage")
+    undone = _fold_undo(step, reports.get("undo"), said.get("undo"), settled or activated)
+    if undone is not None:
+        return undone
     if settled is not None:
         merged = {**(activated or {}), **settled, "from": activated or {}}
         changed = bool((activated or {}).get("changed")) or bool(settled["changed"])
@@ -130,7 +134,7 @@ def _fold_step(
     if activated is not None and (lost is None or lost.status != "unreachable"):
         return _from_answer(step, activated, bool(activated["changed"]))
     silent = lost or reports.get("activate")
-    if silent is not None and silent.status != "ok":
+    if silent is not None and _is_silent(silent):
         return _silence(step, silent, "unknown")
     if staged is not None and not staged.get("problem"):
         return _outcome(step, "staged", step.from_version, "staged; what was live still is")
@@ -142,6 +146,26 @@ def _fold_step(
         report = reports["stage"]
         return _silence(step, report, "not started" if report.status == "started" else "failed")
     return _outcome(step, "not started", step.from_version, "nothing was done there")
+
+
+def _fold_undo(
+    step: Step,
+    report: HostReport | None,
+    undone: Mapping[str, Any] | None,
+    before: Mapping[str, Any] | None,
+) -> PlacementOutcome | None:
+    """What switching back came to, after other hosts had failed; None when it did not concern the placement."""
+    if undone is not None:
+        answer = {**undone, "result": "unknown"} if undone.get("result") == "failed" else undone
+        return None if undone.get("result") == "unchanged" else _from_answer(step, answer, changed=True)
+    if report is None or report.status == "ok" or before is None or before.get("result") in _BACK:
+        return None
+    return _silence(step, report, "unknown")
+
+
+def _is_silent(report: HostReport) -> bool:
+    """Whether the host did not answer for its placements."""
+    return report.status != "ok" or bool(report.result.get("problem") and not report.result.get("placements"))
 
 
 def _from_answer(step: Step, answer: Mapping[str, Any], changed: bool) -> PlacementOutcome:

@@ -52,10 +52,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Placements that are activated at once; groups follow each other in their order."""
+    """Placements that are activated at once; groups follow each other in their order.
+
+    Attributes:
+        batch: which one of the wave's `batches` it is, the first one is 0.
+        steps: how many there are, those that do nothing included.
+    """
 
     region: str
     wave: int
+    batch: int = 0
+    batches: int = 1
     steps: int
 
 

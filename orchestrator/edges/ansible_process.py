@@ -44,6 +44,7 @@ PHASES = {
     "Stage |": "stage",
     "Activate | Switch": "activate",
     "Activate | Confirm": "settle",
+    "Rollback |": "undo",
 }
 STATISTICS = "playbook_on_stats"
 CLOSING_SECONDS = 10

@@ -36,6 +36,14 @@ class Rollout:
     placements: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     groups: tuple[int, ...] = ()
 
+    def members(self) -> dict[str, list[str]]:
+        """Group, as text, → its hosts."""
+        found: dict[str, set[str]] = {str(group): set() for group in self.groups}
+        for host, placements in self.placements.items():
+            for placement in placements:
+                found.setdefault(str(placement["group"]), set()).add(host)
+        return {group: sorted(hosts) for group, hosts in found.items()}
+
 
 class PlaybookServer:
     """Answers at a Unix socket from `start` to `close`.
@@ -92,6 +100,7 @@ class PlaybookServer:
                 return {
                     "hosts": sorted(self._rollout.placements),
                     "groups": list(self._rollout.groups) or [0],
+                    "members": self._rollout.members(),
                 }
             case "work":
                 self._decided.wait()

@@ -12,26 +12,32 @@ def test_strategy_has_defaults() -> None:
     assert parse().strategy == Strategy(max_failures=0, max_unreachable=0, rollback="batch")
 
 
-@pytest.mark.parametrize("batches", ["100%", ["100%"]])
-def test_strategy_is_taken(batches: Any) -> None:
+@pytest.mark.parametrize(
+    ("batches", "expected"),
+    [
+        ("100%", ("100%",)),
+        (["1", "50%", "100%"], ("1", "50%", "100%")),
+        (2, ("2",)),
+        ([1, "1%"], ("1", "1%")),
+    ],
+)
+def test_strategy_is_taken(batches: Any, expected: tuple[str, ...]) -> None:
     strategy = {"max_failures": 1, "max_unreachable": 2, "rollback": "none", "batches": batches}
 
     assert parse(None, make_environment(strategy=strategy)).strategy == Strategy(
-        max_failures=1, max_unreachable=2, rollback="none"
+        batches=expected, max_failures=1, max_unreachable=2, rollback="none"
     )
 
 
 @pytest.mark.parametrize(
     ("strategy", "expected"),
     [
-        (
-            {"batches": ["1", "50%", "100%"]},
-            "batches: rolling batches are not implemented in version 0.1.0 yet; remove",
+        *(
+            ({"batches": size}, 'batches: has to be a number of hosts such as "1"')
+            for size in ("0", "0%", "101%", "-1", "1.5", "ten", "", 0, -1, [], {}, True)
         ),
-        ({"batches": "50%"}, "batches: rolling batches are not implemented"),
-        ({"batches": []}, "batches: rolling batches are not implemented"),
-        ({"batches": [1]}, "batches: rolling batches are not implemented"),
-        ({"batches": 1}, "batches: has to be a string in quotes or a list [...]"),
+        ({"batches": ["1", "x"]}, "batches[1]: has to be a number of hosts"),
+        ({"batches": ["1", 0.5]}, "batches[1]: has to be a string in quotes or a whole number"),
         ({"pause_seconds": 5}, 'pause_seconds: "pause_seconds" is not implemented in version 0.1.0 yet'),
         ({"approval": True}, 'approval: "approval" is not implemented in version 0.1.0 yet'),
         ({"max_failures": -1}, "max_failures: has to be a whole number of hosts"),

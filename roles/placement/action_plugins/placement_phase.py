@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "files"
@@ -88,10 +88,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "identity": {"type": "str", "default": "plain-playbook"},
                 "run": {"type": "dict", "default": {}},
                 "verify": {"type": "bool", "default": False},
-                "group": {"type": "int", "default": 0},
+                "group": {"type": "int", "default": -1},
                 "policy": {"type": "dict", "default": {}},
                 "verdict": {"type": "dict", "default": {}},
                 "activated": {"type": "dict", "default": {}},
+                "fails_later": {"type": "bool", "default": False},
                 "become_password": {"type": "dict", "default": {}},
             }
         )
@@ -102,14 +103,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if phase == "verdict":
             result["verdict"] = self._judge(arguments, task_vars)
             return result
+        if phase == "activate":
+            result.update(self._activate(arguments, task_vars))
+            return result
         if arguments["planner"] == "orchestrator":
             self._follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
         placements = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
         if phase == "settle":
             result.update(self._settle(placements, arguments, task_vars))
             return result
-        if phase == "activate":
-            placements = [one for one in placements if one["group"] == arguments["group"]]
+        if phase == "rollback" and arguments["group"] >= 0:
+            placements = [one for one in reversed(placements) if one["group"] == arguments["group"]]
         if not placements and phase not in ("observe", "probe"):
             result.update(changed=False, placements=[])
             return result
@@ -119,6 +123,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return result
         result.update(self._work(phase, placements, arguments))
         return result
+
+    def _activate(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The answer of the host for its placements of this group. Whatever goes wrong is for the verdict to judge:
+        a host that failed here would be out of the play, and with it a batch that nobody judges.
+        """
+        group = max(0, arguments["group"])
+        try:
+            if arguments["planner"] == "orchestrator":
+                self._follow_the_plan(arguments, "activate", task_vars["inventory_hostname"])
+            every = [placements_.normalise(placement, "activate") for placement in arguments["placements"]]
+            placements = [one for one in every if one["group"] == group]
+            if not placements:
+                return {"changed": False, "placements": [], "group": group}
+            return {**self._work("activate", placements, arguments), "group": group}
+        except AnsibleConnectionFailure:
+            raise
+        except Exception as error:
+            said = answers.finish("activate", answers.silent("host", str(error), ""))
+            return {**said, "group": group}
 
     def _follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:
         """What the orchestrator's plan has for this host takes the place of the variables."""
@@ -210,14 +233,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _judge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         policy = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
         policy.update(arguments["policy"])
-        hosts = {
-            name: activated_on(task_vars["hostvars"][name])
-            for name in task_vars.get("ansible_play_batch", [])
-        }
+        group = max(0, arguments["group"])
+        hosts = {}
+        for name in task_vars.get("ansible_play_batch", []):
+            said = task_vars["hostvars"][name].get("__release_activated")
+            if name not in policy["failed_hosts"] and said and of_group(said, group):
+                hosts[name] = activated_on(said)
         _load("host_program", "health")
         judge = _load("controller_program", "verdict").verdict.judge
         verdict: dict[str, Any] = judge(hosts, policy, bool(self._task.check_mode))
-        return verdict
+        return {**verdict, "group": group}
 
     def _settle(
         self, placements: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
@@ -232,9 +257,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 task = tasks.get((placement["application"], placement["deployment_path"]))
                 if task and task["do"] == do:
                     chosen.append({**placement, "healthy": task["healthy"], "message": task["message"]})
-                elif do == "rollback" and (
-                    (name in verdict["vanished"] and placement["group"] == arguments["group"])
-                    or (verdict["roll_back_earlier"] and placement["group"] < arguments["group"])
+                elif (
+                    do == "rollback"
+                    and name in verdict["vanished"]
+                    and placement["group"] == max(0, arguments["group"])
                 ):
                     chosen.append(placement)
             if chosen:
@@ -243,13 +269,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         activated = arguments["activated"].get("placements", [])
         said = [one["message"] for one in [*activated, *done] if one.get("problem")]
         message = "; ".join(dict.fromkeys(said)) or ("the release did not get healthy" if failed else "")
-        settled = {"placements": done, "changed": any(one["changed"] for one in done), "failed": failed}
+        settled = {
+            "placements": done,
+            "changed": any(one["changed"] for one in done),
+            "failed": failed and not arguments["fails_later"],
+        }
         return {**settled, "msg": message} if message else settled
 
 
-def activated_on(variables: dict[str, Any]) -> list[dict[str, Any]] | None:
+def of_group(said: dict[str, Any], group: int) -> bool:
+    """Whether that is what activation said for this group; a connection that broke says nothing of groups."""
+    return bool(said.get("unreachable")) or said.get("group") == group
+
+
+def activated_on(said: dict[str, Any]) -> list[dict[str, Any]] | None:
     """What activation said on a host; None when the host vanished."""
-    said = variables.get("__release_activated") or {}
     if said.get("unreachable") or ("problem" in said and not said["placements"]):
         return None
     placements: list[dict[str, Any]] = said["placements"]

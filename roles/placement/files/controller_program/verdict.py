@@ -63,6 +63,7 @@ def judge(hosts, policy, check_mode, check=check_health):
         "stop": stop,
         "vanished": vanished if undo else [],
         "roll_back_earlier": earlier,
+        "settling": sorted(failed | {name for name, tasks in todo.items() if tasks}),
         "done": policy["last"] and not busy,
     }
 
