@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from orchestrator import workflow
+from orchestrator.canary import CanaryWait
 from orchestrator.core.ci import CiRun
 from orchestrator.core.inventory import Run
 from orchestrator.core.lock_state import LockState
@@ -83,6 +84,7 @@ class Attempt:
         output: what ansible printed.
         recorded: where the record is.
         error: what it ended with, besides what its outcome amounts to.
+        refusal: why the rollout did not go on after its canary; empty when it did.
     """
 
     order: Order
@@ -98,6 +100,8 @@ class Attempt:
     record: Record | None = None
     recorded: Recorded | None = None
     error: OrchestratorError | None = None
+    refusal: str = ""
+    _said: list[str] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
     _phases: dict[str, float] = field(default_factory=dict)
 
@@ -209,6 +213,7 @@ class Attempt:
         deployment.run, deployment.on_plan = run, open_record
         if lock is not None:
             deployment.cancelled = lambda: self.cancelled() or lock.lost.is_set()
+        deployment.on_canary = self._asking(state, intent, run, deployment.cancelled)
         try:
             self._execute(deployment)
         except OrchestratorError as error:
@@ -228,7 +233,34 @@ class Attempt:
         assert self.plan is not None
         assert self.outcome is not None
         record = closed_record(opened, self.plan, self.outcome)
+        record = replace(record, reasons=(*record.reasons, *self._said), error=self.refusal or record.error)
         self._close(state, record, lock, fenced=self._everybody_knows(intent, self.plan, lock))
+
+    def _asking(
+        self, state: State, intent: Intent, run: Run, cancelled: Callable[[], bool]
+    ) -> Callable[[str], bool]:
+        """What decides whether the rollout goes on after its canary; every decision is recorded."""
+        environment, canary = intent.desired.environment, intent.desired.strategy.canary
+
+        def ask(what: str) -> bool:
+            assert canary is not None
+            waiting = CanaryWait(
+                canary=canary,
+                branch=state.approvals(environment),
+                environment=environment,
+                run=run.id,
+                say=self.listener.note,
+                cancelled=cancelled,
+            )
+            began = time.monotonic()
+            decision = waiting.decide(what)
+            self._phases["canary"] = time.monotonic() - began
+            self._said.append(f"canary ({what}): {decision.why}")
+            if not decision.goes_on and not cancelled():
+                self.refusal = f"the rollout stopped after its canary ({what}): {decision.why}"
+            return decision.goes_on
+
+        return ask
 
     def _everybody_knows(self, intent: Intent, plan: Plan, lock: HeldLock | None) -> bool:
         """Whether every host of the environment was shown the lock's token by this run."""

@@ -21,6 +21,7 @@ from orchestrator.core.model import Desired, Reference
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.plan import Plan
+from orchestrator.core.rollout_text import describe_live
 from orchestrator.edges.playbook_server import Rollout
 from orchestrator.edges.runner import RunningPlaybook, Workspace
 from orchestrator.workflow import Intent
@@ -50,6 +51,7 @@ class Deployment:
         selected: the placements that it is about.
         on_plan: called with the plan and what hosts said before any of them is touched; what it raises ends
             the attempt.
+        on_canary: asked whether the rollout goes on after its canary, with a sentence about what is live where.
         on_report: called with each report of a host.
         cancelled: whether the attempt is to end.
         plan: once it is made.
@@ -64,6 +66,7 @@ class Deployment:
     verify: bool = False
     forks: int | None = None
     on_plan: OnPlan = lambda plan, observed: None
+    on_canary: Callable[[str], bool] = lambda what: True
     on_report: Callable[[HostReport], None] = lambda report: None
     cancelled: Callable[[], bool] = lambda: False
     plan: Plan | None = None
@@ -169,6 +172,8 @@ class Deployment:
             run=render_run(self.run, plan),
             placements=render_placements(plan, self.intent.desired, artifacts),
             groups=tuple(sorted({step.group for step in plan.changes})),
+            canary=next((number for number, group in enumerate(plan.groups) if group.canary), -1),
+            wait=lambda: self.on_canary(describe_live(plan)),
         )
 
     def _credentials(self) -> frozenset[Reference]:

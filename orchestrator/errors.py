@@ -24,7 +24,8 @@
     ├── LockError                    29   the environment's lock is another's, has expired, or was lost
     ├── LedgerError                  30   the ledger cannot be read or written
     ├── PlanMismatchError            31   the plan that was required is not the one that would be done now
-    └── MergeConflictError           32   source and target of a pull request contradict each other
+    ├── MergeConflictError           32   source and target of a pull request contradict each other
+    └── ApprovalError                34   a rollout was rejected after its canary, or not approved in time
 
 130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
 """
@@ -194,3 +195,9 @@ class MergeConflictError(OrchestratorError):
     """Source and target of a pull request contradict each other."""
 
     exit_code = 32
+
+
+class ApprovalError(OrchestratorError):
+    """A rollout was rejected after its canary, or not approved in time."""
+
+    exit_code = 34

@@ -110,7 +110,7 @@ def command(directory: str, /, **options: Any) -> int:
             interrupted = True
     main.running.clear()
     if failure is None and attempt.outcome is not None:
-        failure = view.failure_of(attempt.outcome)
+        failure = view.failure_of(attempt.outcome, attempt.refusal)
     view.conclude(attempt)
     interrupted = interrupted or (
         attempt.outcome is not None and attempt.outcome.verdict == "cancelled" and failure is None

@@ -90,10 +90,21 @@ class DeploymentView:
         """See `orchestrator.attempt.Listener`."""
         self._progress(report)
 
-    def failure_of(self, outcome: Outcome) -> OrchestratorError | None:
-        """The error that an outcome amounts to; a cancelled one is none, it has an exit code of its own."""
-        from orchestrator.edges.failures import error_for_outcome
+    def failure_of(self, outcome: Outcome, refusal: str = "") -> OrchestratorError | None:
+        """The error that an outcome amounts to; a cancelled one is none, it has an exit code of its own.
 
+        Args:
+            refusal: why the rollout did not go on after its canary.
+        """
+        from orchestrator.edges.failures import error_for_outcome
+        from orchestrator.errors import ApprovalError
+
+        if refusal and outcome.verdict not in ("cancelled", "unknown"):
+            return ApprovalError(
+                refusal,
+                details=tuple(f"{one.application} on {one.host}: {one.result}" for one in outcome.placements),
+                resolution="deploy again to begin with the canary anew, or release another version",
+            )
         return None if outcome.verdict == "cancelled" else error_for_outcome(outcome)
 
     def conclude(self, attempt: Attempt) -> None:

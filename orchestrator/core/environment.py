@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.core.batches import ALL_AT_ONCE, parse_batches
 from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthcheck
 from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.model import Repository, Strategy
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.settings import Settings, environment_names
+from orchestrator.core.strategy import parse_strategy
 from orchestrator.core.violations import Path, Report, quote
 
 KEEP_RELEASES = 5
@@ -90,7 +90,7 @@ def parse_environment(
             application: _parse_entry(raw, Place(report=report, path=("applications", application)))
             for application, raw in value.get("applications", {}).items()
         },
-        strategy=_parse_strategy(value.get("strategy", {}), report),
+        strategy=parse_strategy(value.get("strategy", {}), report),
     )
 
 
@@ -117,16 +117,6 @@ def _parse_entry(raw: Mapping[str, Any], place: Place) -> Entry:
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url")
             if key in raw or (*path, key) in report.bad
         },
-    )
-
-
-def _parse_strategy(raw: Mapping[str, Any], report: Report) -> Strategy:
-    batches = raw.get("batches", list(ALL_AT_ONCE))
-    return Strategy(
-        batches=parse_batches(batches, report, ("strategy", "batches")),
-        max_failures=raw.get("max_failures", 0),
-        max_unreachable=raw.get("max_unreachable", 0),
-        rollback=raw.get("rollback", "batch"),
     )
 
 

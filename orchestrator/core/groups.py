@@ -19,6 +19,7 @@ def assign_groups(
 
     Batches are filled with the hosts on which something changes, so that the first batch is never one in which
     nothing happens; 100 % are all hosts of the wave. What does not change is in the wave's first group.
+    The canary is the first group in which something changes, when another one follows.
 
     Args:
         placements: of the same length: each step's own.
@@ -44,6 +45,9 @@ def assign_groups(
                 Group(region=key[1], wave=key[2], batch=number, batches=len(batches), steps=len(members))
             )
             grouped += members
+    busy = sorted({step.group for step in grouped if step.changes})
+    if strategy.canary is not None and len(busy) > 1:
+        groups[busy[0]] = replace(groups[busy[0]], canary=True)
     return tuple(sorted(grouped, key=_order)), tuple(groups)
 
 

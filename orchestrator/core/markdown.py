@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.plan import Plan, PlannedArtifact, Step
 from orchestrator.core.pull_request import Review
-from orchestrator.core.rollout_text import describe_place, describe_policy, stages_of
+from orchestrator.core.rollout_text import describe_canary, describe_place, describe_policy, stages_of
 from orchestrator.core.sizes import human_bytes
 
 # GitHub takes 65,536 characters; the rest is for what a CI puts around the comment.
@@ -186,6 +186,8 @@ def _render_order(plan: Plan) -> _Block:
         hosts = _count(len(stage.hosts), "host")
         place = describe_place(stage.group)
         rows.append(f"{stage.number}. {region}{place}: {_names(stage.applications)} on {hosts}")
+        if stage.group.canary and plan.strategy.canary is not None:
+            rows[-1] += f", then {describe_canary(plan.strategy.canary)}"
     policy = f"**Order.** {describe_policy(plan.strategy)}" if rows else ""
     return _Block(head=(policy, ""), rows=tuple(rows))
 

@@ -160,16 +160,34 @@ class Healthcheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """What comes between the first batch of a rollout and the others: a pause, or somebody's approval.
+
+    Attributes:
+        pause_seconds: 0 where an approval is asked for.
+        approval_file: a path on the controller; the rollout goes on when the file appears. Empty: `orchestrator
+            continue` says so.
+        approval_timeout_seconds: how long an approval is waited for; afterwards the rollout stops.
+    """
+
+    pause_seconds: int = 0
+    approval_file: str = ""
+    approval_timeout_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """How a rollout goes and what happens when it fails.
 
     Attributes:
+        canary: None: the batches follow each other at once.
         batches: how many hosts of a wave go at once: numbers, or percentages of the wave's; the last one repeats.
         max_failures: failed hosts that are tolerated across the run, all batches together.
         max_unreachable: hosts that may be left out because they cannot be reached.
     """
 
     batches: tuple[str, ...] = ("100%",)
+    canary: Canary | None = None
     max_failures: int = 0
     max_unreachable: int = 0
     rollback: Rollback = "batch"

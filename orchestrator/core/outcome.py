@@ -22,6 +22,7 @@ Result = Literal[
 ]
 Verdict = Literal["success", "partial", "failed", "unknown", "cancelled"]
 
+STOPPED = "stopped"
 FINE = ("deployed", "unchanged", "left out")
 _RESULTS: Mapping[str, Result] = {
     "unchanged": "unchanged",
@@ -58,7 +59,7 @@ class PlacementOutcome:
 
     Attributes:
         version: what is live as far as is known; None when nobody can say.
-        kind: the kind of problem, empty without one.
+        kind: the kind of problem, empty without one; `stopped` where it was switched back for others' sake.
         message: one sentence for the reader.
         seconds: what the host spent on it, all phases together.
     """
@@ -157,7 +158,10 @@ def _fold_undo(
     """What switching back came to, after other hosts had failed; None when it did not concern the placement."""
     if undone is not None:
         answer = {**undone, "result": "unknown"} if undone.get("result") == "failed" else undone
-        return None if undone.get("result") == "unchanged" else _from_answer(step, answer, changed=True)
+        if undone.get("result") == "unchanged":
+            return None
+        folded = _from_answer(step, answer, changed=True)
+        return replace(folded, kind=STOPPED) if folded.kind == "health" else folded
     if report is None or report.status == "ok" or before is None or before.get("result") in _BACK:
         return None
     return _silence(step, report, "unknown")

@@ -56,6 +56,7 @@ class Group:
 
     Attributes:
         batch: which one of the wave's `batches` it is, the first one is 0.
+        canary: the rollout waits after it, as the strategy's canary says.
         steps: how many there are, those that do nothing included.
     """
 
@@ -63,6 +64,7 @@ class Group:
     wave: int
     batch: int = 0
     batches: int = 1
+    canary: bool = False
     steps: int
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.core.groups import changing_hosts
-from orchestrator.core.model import Strategy
+from orchestrator.core.model import Canary, Strategy
 from orchestrator.core.plan import Group, Plan
 
 _SHOWN_HOSTS = 3
@@ -59,7 +59,25 @@ def describe_order(plan: Plan) -> tuple[str, ...]:
         hosts += f" and {more} more" if more > 0 else ""
         what = ", ".join(stage.applications)
         lines.append(f"{stage.number}. {region}{describe_place(stage.group)}: {what} on {hosts}")
+        if stage.group.canary and plan.strategy.canary is not None:
+            lines.append(f"   then {describe_canary(plan.strategy.canary)}")
     return tuple(lines) if len(lines) > 1 else ()
+
+
+def describe_canary(canary: Canary) -> str:
+    """Return what comes after the first batch."""
+    if canary.pause_seconds:
+        return f"a pause of {canary.pause_seconds} s"
+    what = "the file that approves it" if canary.approval_file else "`orchestrator continue`"
+    return f"a wait for {what}, {canary.approval_timeout_seconds} s at most"
+
+
+def describe_live(plan: Plan) -> str:
+    """Return what is live where once the canary is activated."""
+    canary = next(stage for stage in stages_of(plan) if stage.group.canary)
+    versions = {step.application: step.to_version for step in plan.changes}
+    what = ", ".join(f"{name} {versions[name]}" for name in canary.applications)
+    return f"{what} on {', '.join(canary.hosts)}"
 
 
 def describe_policy(strategy: Strategy) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model import Strategy
+from orchestrator.core.model import Canary, Strategy
 from tests.core.builders import make_environment, parse, problems
 
 
@@ -30,12 +30,53 @@ def test_strategy_is_taken(batches: Any, expected: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("canary", "expected"),
+    [
+        ({"pause_seconds": 5}, Canary(pause_seconds=5)),
+        ({"approval": True}, Canary()),
+        (
+            {"approval": {"file": "/run/go"}, "approval_timeout_seconds": 60},
+            Canary(approval_file="/run/go", approval_timeout_seconds=60),
+        ),
+    ],
+)
+def test_canary_is_taken(canary: Any, expected: Canary) -> None:
+    strategy = {"batches": ["1", "100%"], "canary": canary}
+    assert parse(None, make_environment(strategy=strategy)).strategy.canary == expected
+
+
+@pytest.mark.parametrize(
     ("strategy", "expected"),
     [
         *(
             ({"batches": size}, 'batches: has to be a number of hosts such as "1"')
             for size in ("0", "0%", "101%", "-1", "1.5", "ten", "", 0, -1, [], {}, True)
         ),
+        (
+            {"batches": ["1"], "canary": {}},
+            "canary: a canary has exactly one of `pause_seconds` and `approval`",
+        ),
+        (
+            {"batches": ["1"], "canary": {"pause_seconds": 5, "approval": True}},
+            "canary: a canary has exactly one of",
+        ),
+        (
+            {"canary": {"pause_seconds": 5}},
+            'canary: the first of several batches; add some, such as "batches"',
+        ),
+        ({"batches": "1", "canary": {"pause_seconds": 0}}, "canary.pause_seconds: has to be a whole number"),
+        ({"batches": "1", "canary": {"approval": False}}, "canary.approval: has to be true or an object"),
+        ({"batches": "1", "canary": {"approval": {}}}, 'canary.approval: "file" is missing'),
+        (
+            {"batches": "1", "canary": {"approval": {"file": "x"}}},
+            "canary.approval.file: has to be an absolute",
+        ),
+        ({"batches": "1", "canary": 5}, "canary: has to be an object"),
+        (
+            {"batches": "1", "canary": {"pause_seconds": 5, "approval_timeout_seconds": 5}},
+            "canary.approval_timeout_seconds: there is no `approval` to wait for",
+        ),
+        ({"batches": "x", "canary": {"pause_seconds": 5}}, "batches: has to be a number of hosts"),
         ({"batches": ["1", "x"]}, "batches[1]: has to be a number of hosts"),
         ({"batches": ["1", 0.5]}, "batches[1]: has to be a string in quotes or a whole number"),
         ({"pause_seconds": 5}, 'pause_seconds: "pause_seconds" is not implemented in version 0.1.0 yet'),

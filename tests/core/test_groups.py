@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.core.groups import changing_hosts
-from orchestrator.core.model import Desired, Strategy
+from orchestrator.core.model import Canary, Desired, Strategy
 from orchestrator.core.plan import Plan
-from orchestrator.core.rollout_text import describe_order, describe_policy
+from orchestrator.core.rollout_text import describe_canary, describe_live, describe_order, describe_policy
 from tests.core.test_compile import converged
 from tests.core.values import (
     make_application,
@@ -93,3 +93,20 @@ def test_policy_is_told() -> None:
         "that it activated, the last group first."
     )
     assert "more than 2 hosts fail" in describe_policy(Strategy(max_failures=2, rollback="none"))
+
+
+def test_canary_is_the_first_group_in_which_something_changes_when_another_follows() -> None:
+    desired = rolling("a", "b", "c")
+    desired = replace(desired, strategy=Strategy(batches=("1",), canary=Canary(pause_seconds=60)))
+    plan = make_plan(desired)
+    assert [group.canary for group in plan.groups] == [True, False, False]
+    assert describe_order(plan)[1] == "   then a pause of 60 s"
+    assert describe_live(plan) == "site 2.0.0 on a"
+    one = make_desired(desired.placements[0])
+    only = make_plan(desired, *(replace(converged(one), name=name) for name in "ab"))
+    assert [group.canary for group in only.groups] == [False]
+
+
+def test_canary_is_told() -> None:
+    assert describe_canary(Canary()) == "a wait for `orchestrator continue`, 3600 s at most"
+    assert "the file that approves it" in describe_canary(Canary(approval_file="/run/go"))

@@ -76,6 +76,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                         "stage",
                         "activate",
                         "verdict",
+                        "wait",
                         "settle",
                         "rollback",
                         "absent",
@@ -102,6 +103,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return result
         if phase == "verdict":
             result["verdict"] = self._judge(arguments, task_vars)
+            return result
+        if phase == "wait":
+            result.update(changed=False, verdict=self._wait(arguments))
             return result
         if phase == "activate":
             result.update(self._activate(arguments, task_vars))
@@ -231,7 +235,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return shlex.quote(str(configured)) if configured not in ("auto", "auto_silent") else "python3"
 
     def _judge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        policy = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
+        policy: dict[str, Any] = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
         policy.update(arguments["policy"])
         group = max(0, arguments["group"])
         hosts = {}
@@ -242,7 +246,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _load("host_program", "health")
         judge = _load("controller_program", "verdict").verdict.judge
         verdict: dict[str, Any] = judge(hosts, policy, bool(self._task.check_mode))
-        return {**verdict, "group": group}
+        return {**verdict, "group": group, "waited": bool(policy.get("waited"))}
+
+    def _wait(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The verdict after the canary: the rollout goes on, or stops as if the batch had failed."""
+        goes_on = bool(self._task.check_mode) or bool(orchestrator.ask({"ask": "wait"}).get("goes_on"))
+        rollback = arguments["policy"]["rollback"]
+        return {
+            **arguments["verdict"],
+            "waited": True,
+            "stop": not goes_on,
+            "undo_batch": not goes_on and rollback != "none",
+        }
 
     def _settle(
         self, placements: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]

@@ -87,7 +87,7 @@ def rollback(placement, request):
     here = Placement(placement, request)
     if not here.live or here.live["run"] != request["run"]["id"] or here.live["proven"]:
         return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
-    return {"changed": True, **_switch_back(here, _ours(here), "the batch failed")}
+    return {"changed": True, **_switch_back(here, _ours(here), "the rollout stopped")}
 
 
 def absent(placement, request):
