@@ -30,7 +30,9 @@ from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.state import State, open_state, this_process
 from orchestrator.errors import GitError, OrchestratorError
 from orchestrator.intent import Intent, Target
+from orchestrator.planning import GitPlanner, Planner
 from orchestrator.recording import abandoned_record, closed_record, failed_record, opened_record
+from orchestrator.rollback import RollbackOrder, RollbackPlanner
 from orchestrator.tip import Choice, choose, moved_on
 
 
@@ -42,6 +44,7 @@ class Order:
         lock_timeout_seconds: how long to wait for the environment's lock.
         no_lock_reason: deploy without it, for that reason; empty: never.
         allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
+        rollback: go back instead of where git says; None: deploy what git asks for.
         required: the plan that it has to amount to; None: any.
     """
 
@@ -56,6 +59,7 @@ class Order:
     lock_timeout_seconds: float = 900.0
     no_lock_reason: str = ""
     allow_older_reason: str = ""
+    rollback: RollbackOrder | None = None
     required: RequiredPlan | None = None
 
 
@@ -122,11 +126,14 @@ class Attempt:
         self.nothing = choice.nothing
         if choice.nothing:
             return
-        superseded = "" if order.allow_older_reason else choice.superseded
-        revision = choice.tip if superseded and choice.tip else choice.revision
+        superseded = "" if order.allow_older_reason or order.rollback else choice.superseded
+        revision = choice.tip if choice.tip and (superseded or order.rollback) else choice.revision
         intent = self.intent = workflow.read_intent_at(repository, revision, choice.environment)
         selected = workflow.select(intent, order.applications, order.limits)
-        run = self.run = workflow.new_run(intent, actor=order.ci.actor)
+        if order.rollback is not None:
+            selected = order.rollback.select(intent, selected, order.applications)
+        run = workflow.new_run(intent, actor=order.ci.actor)
+        run = self.run = replace(run, leaves_bad=order.rollback is not None)
         if order.check and superseded:
             self.nothing = superseded
         elif order.check:
@@ -180,7 +187,7 @@ class Attempt:
 
     def _look_again(self, repository: DeploymentRepository, choice: Choice) -> str:
         """Inside the lock the commit has to be the branch's tip, still."""
-        if self.order.allow_older_reason or choice.tip is None:
+        if self.order.allow_older_reason or self.order.rollback or choice.tip is None:
             return ""
         try:
             return moved_on(repository, choice)
@@ -289,9 +296,13 @@ class Attempt:
             lock.release(fenced=fenced)
 
     def _deployment(self, intent: Intent, selected: Desired, run: Run) -> Deployment:
+        planner: Planner = GitPlanner(intent=intent, selected=selected)
+        if self.order.rollback is not None:
+            planner = RollbackPlanner(intent=intent, selected=selected, order=self.order.rollback)
         return Deployment(
             intent=intent,
             selected=selected,
+            planner=planner,
             run=run,
             check=self.order.check,
             diff=self.order.diff,

@@ -25,7 +25,8 @@
     ├── LedgerError                  30   the ledger cannot be read or written
     ├── PlanMismatchError            31   the plan that was required is not the one that would be done now
     ├── MergeConflictError           32   source and target of a pull request contradict each other
-    └── ApprovalError                34   a rollout was rejected after its canary, or not approved in time
+    ├── ApprovalError                34   a rollout was rejected after its canary, or not approved in time
+    └── RollbackError                35   there is no good release to roll back to
 
 130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
 """
@@ -201,3 +202,9 @@ class ApprovalError(OrchestratorError):
     """A rollout was rejected after its canary, or not approved in time."""
 
     exit_code = 34
+
+
+class RollbackError(OrchestratorError):
+    """There is no good release to roll back to; `details` says what is kept where."""
+
+    exit_code = 35

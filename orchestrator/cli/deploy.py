@@ -11,7 +11,9 @@ from orchestrator.cli.options import make_target, target_options, write_json
 from orchestrator.cli.reports import check_reports, report_options, write_reports
 
 if TYPE_CHECKING:
-    from orchestrator.attempt import Attempt
+    from collections.abc import Callable
+
+    from orchestrator.attempt import Attempt, Order
     from orchestrator.cli.deployment_view import DeploymentView
     from orchestrator.errors import OrchestratorError
 
@@ -71,20 +73,16 @@ def command(directory: str, /, **options: Any) -> int:
     """
     import os
 
-    from orchestrator.attempt import Attempt, Order
-    from orchestrator.cli import main
-    from orchestrator.cli.deployment_view import DeploymentView
+    from orchestrator.attempt import Order
     from orchestrator.edges.ci import detect_ci
     from orchestrator.edges.required_plan import read_required_plan
-    from orchestrator.errors import OrchestratorError
 
     check_reports(options)
     for name in ("no_lock_reason", "allow_older_reason"):
         options[name] = " ".join(options[name].split())
-    ci = detect_ci(os.environ)
     order = Order(
         target=make_target(directory, options, strict=True),
-        ci=ci,
+        ci=detect_ci(os.environ),
         applications=options["applications"],
         limits=options["limits"],
         check=options["check"],
@@ -96,6 +94,26 @@ def command(directory: str, /, **options: Any) -> int:
         allow_older_reason=options["allow_older_reason"],
         required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
     )
+    return run_order(directory, order, options)
+
+
+def run_order(
+    directory: str, order: Order, options: dict[str, Any], *, after: Callable[[Attempt], None] | None = None
+) -> int:
+    """The attempt is made, shown and reported; returns its exit code.
+
+    Args:
+        options: `json_path`, `log_path`, `check` and those of the reports.
+        after: called when it has succeeded.
+
+    Raises:
+        OrchestratorError: what the attempt ended with.
+    """
+    from orchestrator.attempt import Attempt
+    from orchestrator.cli import main
+    from orchestrator.cli.deployment_view import DeploymentView
+    from orchestrator.errors import OrchestratorError
+
     view = DeploymentView(order, quiet=options["json_path"] == "-", log_path=options["log_path"])
     attempt = Attempt(order=order, listener=view, cancelled=main.cancelled.is_set)
     failure: OrchestratorError | None = None
@@ -123,6 +141,8 @@ def command(directory: str, /, **options: Any) -> int:
         raise failure
     if attempt.recorded is not None and attempt.recorded.problem is not None:
         raise attempt.recorded.problem
+    if after is not None:
+        after(attempt)
     return 0
 
 

@@ -76,7 +76,8 @@ class DeploymentView:
 
     def planned(self, intent: Intent, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         """See `orchestrator.attempt.Listener`."""
-        mode = "Check" if self._order.check else "Deployment"
+        kind = "Deployment" if self._order.rollback is None else "Rollback"
+        mode = "Check" if self._order.check and kind == "Deployment" else kind
         title = f"{mode} of {plan.identity.environment} at {intent.revision.label}, manifest {plan.manifest_version}"
         with self._progress.paused():
             if not self._quiet:
@@ -150,6 +151,7 @@ class DeploymentView:
             directory=directory,
             applications=self._order.applications,
             limits=self._order.limits,
+            rollback_to=None if self._order.rollback is None else self._order.rollback.to,
         )
         return resume, status_command(environment=environment, directory=directory)
 

@@ -80,7 +80,7 @@ def compile_plan(
         unknown_hosts={
             name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
         },
-        warnings=(*desired.warnings, *_find_downgrades(steps)),
+        warnings=(*desired.warnings, *find_downgrades(steps)),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 
@@ -112,7 +112,7 @@ def _compile_step(placement: Placement, artifact: ResolvedArtifact, host: Observ
     release = release_name(application.artifact, application.version, artifact.sha256)
     configuration = configuration_digest(placement)
     found = host.placements.get((application.name, placement.deployment_path))
-    action, from_version, reason = _decide(application.version, release, configuration, host, found)
+    action, from_version, reason = decide(application.version, release, configuration, host, found)
     return Step(
         application=application.name,
         kind=application.kind,
@@ -131,13 +131,14 @@ def _compile_step(placement: Placement, artifact: ResolvedArtifact, host: Observ
     )
 
 
-def _decide(
+def decide(
     version: str,
     release: str,
     configuration: str,
     host: ObservedHost,
     found: ObservedPlacement | None,
 ) -> tuple[Action, str | None, str]:
+    """Return what is to be done, what is live now (None: nobody knows), and why."""
     if host.status == "unasked":
         reason = host.detail or "the host was not asked"
         return "install", None, f"{reason}; nothing happens there if it is converged"
@@ -225,7 +226,8 @@ def _find_orphans(desired: Desired, observed: Mapping[str, ObservedHost]) -> lis
     return list(orphans.values())
 
 
-def _find_downgrades(steps: tuple[Step, ...]) -> list[str]:
+def find_downgrades(steps: tuple[Step, ...]) -> list[str]:
+    """Return a warning for each application that goes back to an older version somewhere."""
     moves = {(step.application, step.from_version, step.to_version) for step in steps if step.from_version}
     return [
         f"downgrade: {application} goes from {old} back to {new}"

@@ -26,6 +26,7 @@ class Run:
         id: one per run; hosts tell by it what this run activated.
         time: the controller's clock, ISO 8601 in UTC.
         token: of the lock that it holds; hosts refuse a smaller one than they have seen. None: no lock.
+        leaves_bad: what it replaces is marked bad: no later rollback goes there.
         teach: hosts learn the token when they are observed already, since a lock was broken.
     """
 
@@ -33,6 +34,7 @@ class Run:
     time: str
     actor: str
     token: int | None = None
+    leaves_bad: bool = False
     teach: bool = False
 
 
@@ -139,7 +141,8 @@ def render_run(run: Run, plan: Plan) -> dict[str, Any]:
 
 
 def _render_run(run: Run) -> dict[str, Any]:
-    return {"id": run.id, "time": run.time, "actor": run.actor, "token": run.token}
+    told: dict[str, Any] = {"id": run.id, "time": run.time, "actor": run.actor, "token": run.token}
+    return {**told, "leaves_bad": True} if run.leaves_bad else told
 
 
 def render_placements(

@@ -21,7 +21,7 @@ class Ground:
         sick: (host, version) → a release of that version is not healthy there.
         environment: what is committed as dev-env.json.
         depends: `site` depends on `api`, which then is there.
-        where: application → its `hosts`.
+        where: application → its `hosts`; `settings`: more of each entry.
         asked: every question about health, as (host, application, version that was live).
     """
 
@@ -31,6 +31,7 @@ class Ground:
         self.asked: list[tuple[str, str, str]] = []
         self.where: dict[str, Any] = {"site": ["all"]}
         self.depends: list[str] = []
+        self.settings: dict[str, Any] = {}
         self.versions: dict[str, str] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -73,6 +74,7 @@ class Ground:
                     "retries": 0,
                     "deadline_seconds": 5,
                 },
+                **self.settings,
             }
         manifest = {"manifest_version": version, "applications": applications}
         (self.path / "manifest.json").write_text(json.dumps(manifest, indent=2))

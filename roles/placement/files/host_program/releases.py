@@ -185,6 +185,9 @@ def _ask_health(check):
 
 def _settle(here, name, message):
     here.receipt["releases"][name]["state"] = "healthy"
+    left = here.receipt["releases"].get(here.live["previous"])
+    if left and here.request["run"].get("leaves_bad"):
+        left["state"] = "bad"  # so that the next rollback does not come back to what was left
     here.save()
     _prune(here, name)
     return {"result": "healthy", "message": message}
