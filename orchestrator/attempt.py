@@ -20,6 +20,7 @@ from orchestrator.core.model import Desired
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome
 from orchestrator.core.plan import Plan
+from orchestrator.core.pruning import check_pruning
 from orchestrator.core.record import Record
 from orchestrator.core.required_plan import RequiredPlan, check_required_plan
 from orchestrator.deployment import Deployment
@@ -44,6 +45,7 @@ class Order:
         lock_timeout_seconds: how long to wait for the environment's lock.
         no_lock_reason: deploy without it, for that reason; empty: never.
         allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
+        prune: remove orphans, as `prune` in the environment does.
         rollback: go back instead of where git says; None: deploy what git asks for.
         required: the plan that it has to amount to; None: any.
     """
@@ -59,6 +61,7 @@ class Order:
     lock_timeout_seconds: float = 900.0
     no_lock_reason: str = ""
     allow_older_reason: str = ""
+    prune: bool = False
     rollback: RollbackOrder | None = None
     required: RequiredPlan | None = None
 
@@ -129,6 +132,10 @@ class Attempt:
         superseded = "" if order.allow_older_reason or order.rollback else choice.superseded
         revision = choice.tip if choice.tip and (superseded or order.rollback) else choice.revision
         intent = self.intent = workflow.read_intent_at(repository, revision, choice.environment)
+        if order.prune:
+            intent = self.intent = replace(intent, desired=replace(intent.desired, prune=True))
+        elif order.rollback is not None:
+            intent = self.intent = replace(intent, desired=replace(intent.desired, prune=False))
         selected = workflow.select(intent, order.applications, order.limits)
         if order.rollback is not None:
             selected = order.rollback.select(intent, selected, order.applications)
@@ -296,12 +303,14 @@ class Attempt:
             lock.release(fenced=fenced)
 
     def _deployment(self, intent: Intent, selected: Desired, run: Run) -> Deployment:
-        planner: Planner = GitPlanner(intent=intent, selected=selected)
+        applications = self.order.applications
+        planner: Planner = GitPlanner(intent=intent, selected=selected, applications=applications)
         if self.order.rollback is not None:
             planner = RollbackPlanner(intent=intent, selected=selected, order=self.order.rollback)
         return Deployment(
             intent=intent,
             selected=selected,
+            hosts=workflow.hosts_to_ask(intent, selected, self.order.limits),
             planner=planner,
             run=run,
             check=self.order.check,
@@ -326,6 +335,7 @@ class Attempt:
         if len(plan.unknown_hosts) > plan.strategy.max_unreachable:
             self.outcome = workflow.nothing_done(plan)
             raise error_for_hosts(observed[name] for name in plan.unknown_hosts)
+        check_pruning(plan)
         if self.order.required is not None:
             for note in check_required_plan(self.order.required, plan):
                 self.listener.note(note)

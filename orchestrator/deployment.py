@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from orchestrator import workflow
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.inventory import Run, render_deployment, render_run
-from orchestrator.core.model import Desired
+from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.plan import Plan
@@ -49,6 +49,7 @@ class Deployment:
 
     Attributes:
         selected: the placements that it is about.
+        hosts: those that are asked.
         planner: makes the plan once the hosts were asked.
         on_plan: called with the plan and what hosts said before any of them is touched; what it raises ends
             the attempt.
@@ -61,6 +62,7 @@ class Deployment:
 
     intent: Intent
     selected: Desired
+    hosts: tuple[Host, ...]
     planner: Planner
     run: Run
     check: bool = False
@@ -79,7 +81,7 @@ class Deployment:
 
     def begin(self, workspace: Workspace) -> None:
         """Ansible starts, which takes most of a second, and waits: no host is asked before `execute`."""
-        hosts = workflow.hosts_of(self.selected)
+        hosts = self.hosts
         if not hosts:
             return
         self._running = workspace.start(
@@ -164,8 +166,7 @@ class Deployment:
         artifacts = self._wait_for_artifacts()
         if artifacts is None:
             return Rollout()
-        hosts = workflow.hosts_of(self.selected)
-        observed = workflow.fold_observed(hosts, reports)
+        observed = workflow.fold_observed(self.hosts, reports)
         planned = self.planner.plan(artifacts, observed)
         plan = self.plan = planned.plan
         self.on_plan(plan, observed)
@@ -173,7 +174,8 @@ class Deployment:
         return Rollout(
             run=render_run(self.run, plan),
             placements=planned.placements,
-            groups=tuple(sorted({step.group for step in plan.changes})),
+            groups=tuple(sorted({step.group for step in plan.changes if step.action != "remove"})),
+            removals=tuple(sorted({step.group for step in plan.changes if step.action == "remove"})),
             canary=next((number for number, group in enumerate(plan.groups) if group.canary), -1),
             wait=lambda: self.on_canary(describe_live(plan)),
         )

@@ -26,7 +26,8 @@
     ├── PlanMismatchError            31   the plan that was required is not the one that would be done now
     ├── MergeConflictError           32   source and target of a pull request contradict each other
     ├── ApprovalError                34   a rollout was rejected after its canary, or not approved in time
-    └── RollbackError                35   there is no good release to roll back to
+    ├── RollbackError                35   there is no good release to roll back to
+    └── PruneError                   36   pruning would remove everything that is installed
 
 130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
 """
@@ -208,3 +209,9 @@ class RollbackError(OrchestratorError):
     """There is no good release to roll back to; `details` says what is kept where."""
 
     exit_code = 35
+
+
+class PruneError(OrchestratorError):
+    """Pruning would remove everything that is installed."""
+
+    exit_code = 36

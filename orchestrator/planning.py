@@ -40,10 +40,15 @@ class Planner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitPlanner:
-    """What git asks for, of the placements that are selected."""
+    """What git asks for, of the placements that are selected.
+
+    Attributes:
+        applications: that the run is about; empty: all. Orphans of others are not removed.
+    """
 
     intent: Intent
     selected: Desired
+    applications: tuple[str, ...] = ()
 
     def references(self) -> frozenset[Reference]:
         """See `Planner`."""
@@ -61,7 +66,7 @@ class GitPlanner:
         self, artifacts: Mapping[str, ResolvedArtifact], observed: Mapping[str, ObservedHost]
     ) -> Planned:
         """See `Planner`."""
-        plan = workflow.compile_intent(self.intent, artifacts, observed, self.selected)
+        plan = workflow.compile_intent(self.intent, artifacts, observed, self.selected, self.applications)
         return Planned(plan=plan, placements=render_placements(plan, self.intent.desired, artifacts))
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "environments_of",
     "fold_observed",
     "hosts_of",
+    "hosts_to_ask",
     "inventory_of",
     "new_run",
     "nothing_done",
@@ -137,6 +138,7 @@ def compile_intent(
     artifacts: Mapping[str, ResolvedArtifact],
     observed: Mapping[str, ObservedHost],
     selected: Desired | None = None,
+    applications: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of this intent against what hosts said."""
     return compile_plan(
@@ -146,6 +148,7 @@ def compile_intent(
         identity=intent.identity,
         commit=intent.revision.commit,
         selected=selected,
+        applications=applications,
     )
 
 
@@ -197,6 +200,22 @@ def hosts_of(desired: Desired) -> tuple[Host, ...]:
     """The hosts that have a placement, sorted by name."""
     named = {placement.host.name: placement.host for placement in desired.placements}
     return tuple(named[name] for name in sorted(named))
+
+
+def hosts_to_ask(intent: Intent, selected: Desired, limits: tuple[str, ...]) -> tuple[Host, ...]:
+    """The hosts of the selected placements; when orphans are removed, also those that have no placement any more.
+
+    A host that is only jumped through is left alone.
+    """
+    hosts = {host.name: host for host in hosts_of(selected)}
+    if intent.desired.prune:
+        busy = {placement.host.name for placement in intent.desired.placements}
+        jumps = {hop for host in intent.desired.hosts for hop in host.proxy_jump.split(",")}
+        for host in intent.desired.hosts:
+            names = {host.name, host.region, *host.groups}
+            if host.name not in busy | jumps and not host.maintenance and (not limits or names & {*limits}):
+                hosts[host.name] = host
+    return tuple(hosts[name] for name in sorted(hosts))
 
 
 def inventory_of(intent: Intent, hosts: tuple[Host, ...]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ LOCK_TIMEOUT_SECONDS = 900
     "--application", "-a", "applications", multiple=True, metavar="A", help="Only this application."
 )
 @click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
+@click.option("--prune", is_flag=True, help="Remove what git no longer asks for, after everything else.")
 @click.option("--forks", type=click.IntRange(1, 500), help="Hosts worked on at once.")
 @click.option(
     "--lock-timeout",
@@ -88,6 +89,7 @@ def command(directory: str, /, **options: Any) -> int:
         check=options["check"],
         diff=options["diff"],
         verify=options["verify"],
+        prune=options["prune"],
         forks=options["forks"],
         lock_timeout_seconds=options["lock_timeout"],
         no_lock_reason=options["no_lock_reason"],

@@ -67,13 +67,13 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
     artifacts = workflow.resolve(intent, offline=offline)
     observed = {}
     if not offline:
-        names = {placement.host.name for placement in selected.placements}
-        hosts = tuple(host for host in intent.desired.hosts if host.name in names)
-        with workflow.open_workspace(intent) as workspace, Progress(sorted(names), quiet=True) as progress:
+        hosts = workflow.hosts_to_ask(intent, selected, options["limits"])
+        names = [host.name for host in hosts]
+        with workflow.open_workspace(intent) as workspace, Progress(names, quiet=True) as progress:
             observed = workflow.observe(
                 intent, workspace, hosts, verify=options["verify"], on_report=progress
             )
-    plan = workflow.compile_intent(intent, artifacts, observed, selected)
+    plan = workflow.compile_intent(intent, artifacts, observed, selected, options["applications"])
     if options["json_path"]:
         write_json(options["json_path"], plan_document(plan))
     if options["json_path"] != "-":

@@ -18,6 +18,7 @@ DOING = {
     "activate": "activating",
     "settle": "settling",
     "undo": "switching back",
+    "prune": "removing",
 }
 DONE = {
     "observe": "observed",
@@ -26,6 +27,7 @@ DONE = {
     "activate": "activated",
     "settle": "settled",
     "undo": "switched back",
+    "prune": "removed",
 }
 SHOWN_HOSTS = 30
 

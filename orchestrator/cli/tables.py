@@ -18,6 +18,8 @@ COLOURS = {
     "install": "green",
     "reconfigure": "yellow",
     "verify": "yellow",
+    "remove": "red",
+    "pruned": "yellow",
     "skip": "dim",
     "unknown": "red",
     "deployed": "green",
@@ -155,7 +157,7 @@ def print_outcome(outcome: Outcome, *, check: bool = False) -> None:
             one.host,
             one.result,
             _version(one.from_version),
-            one.to_version,
+            one.to_version or "-",
             "unknown" if one.version is None else one.version or "nothing",
             one.message,
         )
@@ -182,7 +184,7 @@ def _plan_row(step: Step) -> tuple[str, ...]:
         step.region,
         step.action,
         _version(step.from_version),
-        step.to_version,
+        step.to_version or "-",
         ", ".join(step.restarts) or "-",
         step.reason,
     )

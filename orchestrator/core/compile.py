@@ -15,6 +15,7 @@ from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
 from orchestrator.core.plan import Action, Orphan, Plan, PlannedArtifact, Step
+from orchestrator.core.pruning import WARNING, removal_steps, removes_everything, split_orphans
 
 
 def select_placements(
@@ -45,6 +46,7 @@ def compile_plan(
     identity: Identity,
     commit: str,
     selected: Desired | None = None,
+    applications: Collection[str] = (),
 ) -> Plan:
     """Every placement gets a step, and every step a reason.
 
@@ -53,6 +55,7 @@ def compile_plan(
         artifacts: by application name.
         observed: by host name; a host that is missing counts as not asked.
         selected: what this run is about (`--application`, `--limit`); everything when None.
+        applications: orphans of others are not removed; empty: of all.
     """
     placements = (selected or desired).placements
     decided = [
@@ -64,6 +67,10 @@ def compile_plan(
         for placement in placements
     ]
     steps, groups = assign_groups(decided, placements, desired.strategy)
+    removed, orphans = split_orphans(desired, _find_orphans(desired, observed), applications)
+    removals, last_groups = removal_steps(desired, removed, observed, first_group=len(groups))
+    steps, groups = (*steps, *removals), (*groups, *last_groups)
+    refused = (WARNING,) if removes_everything(steps) else ()
     body = Plan(
         identity=identity,
         commit="",
@@ -75,12 +82,12 @@ def compile_plan(
         artifacts=tuple(_planned_artifact(desired, artifacts)),
         groups=groups,
         steps=steps,
-        orphans=tuple(_find_orphans(desired, observed)),
+        orphans=orphans,
         maintenance=tuple(host.name for host in desired.hosts if host.maintenance),
         unknown_hosts={
             name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
         },
-        warnings=(*desired.warnings, *find_downgrades(steps)),
+        warnings=(*desired.warnings, *refused, *find_downgrades(steps)),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 

@@ -63,6 +63,7 @@ class ParsedEnvironment:
     table: HostTable = field(default_factory=HostTable)
     entries: Mapping[str, Entry] = field(default_factory=dict)
     strategy: Strategy = field(default_factory=Strategy)
+    prune: bool = False
 
 
 def parse_environment(
@@ -90,6 +91,7 @@ def parse_environment(
             application: _parse_entry(raw, Place(report=report, path=("applications", application)))
             for application, raw in value.get("applications", {}).items()
         },
+        prune=value.get("prune", False),
         strategy=parse_strategy(value.get("strategy", {}), report),
     )
 

@@ -7,7 +7,7 @@ come from documents are marked when they are written, see `orchestrator.core.uns
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
@@ -112,7 +112,7 @@ def render_by_hand(
     """
     variables = {
         host: {"release_placements": placements}
-        for host, placements in render_placements(plan, desired, artifacts).items()
+        for host, placements in render_placements(_without_removals(plan), desired, artifacts).items()
     }
     hosts = [host for host in desired.hosts if host.name in variables or _is_jump(host, desired)]
     inventory = render_inventory(hosts, variables)
@@ -120,9 +120,13 @@ def render_by_hand(
     extra = {
         **render_deployment(desired, plan.identity, run),
         "release_run": render_run(run, plan),
-        "release_groups": sorted({step.group for step in plan.changes}) or [0],
+        "release_groups": sorted({step.group for step in _without_removals(plan).changes}) or [0],
     }
     return inventory, extra
+
+
+def _without_removals(plan: Plan) -> Plan:
+    return replace(plan, steps=tuple(step for step in plan.steps if step.action != "remove"))
 
 
 def render_deployment(desired: Desired, identity: Identity, run: Run) -> dict[str, Any]:
@@ -154,10 +158,24 @@ def render_placements(
     }
     rendered: dict[str, list[dict[str, Any]]] = {}
     for step in plan.changes:
+        if step.action == "remove":
+            rendered.setdefault(step.host, []).append(render_removal(step))
+            continue
         placement = placements[(step.application, step.host, step.deployment_path)]
         one = render_placement(step, placement, artifacts[step.application])
         rendered.setdefault(step.host, []).append(one)
     return rendered
+
+
+def render_removal(step: Step) -> dict[str, Any]:
+    """What the phase `absent` is told of an orphan."""
+    return {
+        "application": step.application,
+        "version": step.from_version or "",
+        "deployment_path": step.deployment_path,
+        "action": step.action,
+        "group": step.group,
+    }
 
 
 def _is_jump(host: Host, desired: Desired) -> bool:

@@ -150,22 +150,25 @@ def _render_table(review: Review, plan: Plan) -> _Block:
             "| application | region | hosts | from → to | action | restarts | artifact | why |",
             "|---|---|---|---|---|---|---|---|",
         ),
-        rows=tuple(_row(steps, artifacts[steps[0].application], review) for steps in rows.values()),
+        rows=tuple(_row(steps, artifacts.get(steps[0].application), review) for steps in rows.values()),
         room=_TABLE_ROOM,
         listed=False,
     )
 
 
-def _row(steps: list[Step], artifact: PlannedArtifact, review: Review) -> str:
+def _row(steps: list[Step], artifact: PlannedArtifact | None, review: Review) -> str:
     first = steps[0]
+    found = "–"
+    if artifact is not None and first.action != "remove":
+        found = _artifact(artifact, review.lookups.get(first.application, ""))
     cells = (
         code(first.application),
         code(first.region) if first.region else "–",
         _hosts(step.host for step in steps),
-        f"{_version(first.from_version)} → {code(first.to_version)}",
+        f"{_version(first.from_version)} → {_version(first.to_version)}",
         first.action,
         _names(first.restarts) or "–",
-        _artifact(artifact, review.lookups.get(first.application, "")),
+        found,
         code(first.reason, _SENTENCE),
     )
     return f"| {' | '.join(cells)} |"

@@ -217,6 +217,7 @@ class Desired:
     Attributes:
         placements: sorted by region order, region, wave, application, host. Hosts in maintenance have none.
         hosts: every host of the environment, sorted by name, those in maintenance too.
+        prune: orphans are removed.
         documents: canonical digests of the documents (`manifest`, `environment`), 64 hex digits each.
         warnings: what a reader should know, one sentence each.
     """
@@ -230,3 +231,4 @@ class Desired:
     strategy: Strategy
     documents: Mapping[str, str]
     warnings: tuple[str, ...]
+    prune: bool = False

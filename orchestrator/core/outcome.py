@@ -18,12 +18,13 @@ Result = Literal[
     "unproven",
     "switched back",
     "removed",
+    "pruned",
     "unknown",
 ]
 Verdict = Literal["success", "partial", "failed", "unknown", "cancelled"]
 
 STOPPED = "stopped"
-FINE = ("deployed", "unchanged", "left out")
+FINE = ("deployed", "unchanged", "pruned", "left out")
 _RESULTS: Mapping[str, Result] = {
     "unchanged": "unchanged",
     "healthy": "deployed",
@@ -42,7 +43,7 @@ class HostReport:
     """What one task on one host ended with.
 
     Attributes:
-        phase: `stage`, `activate`, `settle`, `undo`, `observe` or `probe`.
+        phase: `stage`, `activate`, `settle`, `undo`, `prune`, `observe` or `probe`.
         status: `started`, `ok`, `failed` or `unreachable`.
         result: the task's result; `placements` as the host program writes them.
     """
@@ -123,6 +124,8 @@ def _fold_step(
         return _outcome(step, "unchanged", step.from_version, step.reason)
     if step.action == "unknown":
         return _outcome(step, "left out", None, step.reason, kind="unreachable")
+    if step.action == "remove":
+        return _fold_removal(step, reports.get("prune"), said.get("prune"))
     settled, activated, staged = said.get("settle"), said.get("activate"), said.get("stage")
     undone = _fold_undo(step, reports.get("undo"), said.get("undo"), settled or activated)
     if undone is not None:
@@ -165,6 +168,19 @@ def _fold_undo(
     if report is None or report.status == "ok" or before is None or before.get("result") in _BACK:
         return None
     return _silence(step, report, "unknown")
+
+
+def _fold_removal(
+    step: Step, report: HostReport | None, answer: Mapping[str, Any] | None
+) -> PlacementOutcome:
+    """What became of an orphan; `removed` is another thing: a first release that was switched back."""
+    if answer is None:
+        if report is None:
+            return _outcome(step, "not started", step.from_version, "it is still there")
+        return _silence(step, report, "unknown")
+    if problem := answer.get("problem"):
+        return _outcome(step, "failed", None, str(answer["message"]), kind=str(problem["kind"]))
+    return _outcome(step, "pruned", "", str(answer["message"]), changed=bool(answer["changed"]))
 
 
 def _is_silent(report: HostReport) -> bool:

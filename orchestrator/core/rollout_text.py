@@ -45,6 +45,8 @@ def stages_of(plan: Plan) -> Iterator[Stage]:
 
 def describe_place(group: Group) -> str:
     """Return where a group is: its wave, and its batch where there are several."""
+    if group.removal:
+        return "removal of what is no longer asked for"
     batch = f", batch {group.batch + 1} of {group.batches}" if group.batches > 1 else ""
     return f"wave {group.wave + 1}{batch}"
 

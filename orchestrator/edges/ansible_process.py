@@ -45,6 +45,7 @@ PHASES = {
     "Activate | Switch": "activate",
     "Activate | Confirm": "settle",
     "Rollback |": "undo",
+    "Absent |": "prune",
 }
 STATISTICS = "playbook_on_stats"
 CLOSING_SECONDS = 10

@@ -30,18 +30,20 @@ class Rollout:
         run: what receipts say about the run, see `release_run` of the role `release`.
         placements: host → elements of `release_placements`.
         groups: the groups that are activated, in order.
+        removals: the groups whose placements are removed once everything else went well, in order.
         canary: the group after which `wait` is asked whether the rollout goes on; -1: none.
     """
 
     run: Mapping[str, Any] = field(default_factory=dict)
     placements: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     groups: tuple[int, ...] = ()
+    removals: tuple[int, ...] = ()
     canary: int = -1
     wait: Callable[[], bool] = lambda: True
 
     def members(self) -> dict[str, list[str]]:
         """Group, as text, → its hosts."""
-        found: dict[str, set[str]] = {str(group): set() for group in self.groups}
+        found: dict[str, set[str]] = {str(group): set() for group in (*self.groups, 0)}
         for host, placements in self.placements.items():
             for placement in placements:
                 found.setdefault(str(placement["group"]), set()).add(host)
@@ -104,6 +106,7 @@ class PlaybookServer:
                     "hosts": sorted(self._rollout.placements),
                     "groups": list(self._rollout.groups) or [0],
                     "members": self._rollout.members(),
+                    "removals": list(self._rollout.removals),
                     "canary": self._rollout.canary,
                 }
             case "wait":

@@ -116,7 +116,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if phase == "settle":
             result.update(self._settle(placements, arguments, task_vars))
             return result
-        if phase == "rollback" and arguments["group"] >= 0:
+        if phase in ("rollback", "absent") and arguments["group"] >= 0:
             placements = [one for one in reversed(placements) if one["group"] == arguments["group"]]
         if not placements and phase not in ("observe", "probe"):
             result.update(changed=False, placements=[])
@@ -152,7 +152,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         told = orchestrator.ask({"ask": "observe" if phase == "observe" else "work", "host": host})
         if "error" in told:
             raise AnsibleActionFail(told["error"])
-        arguments["placements"] = told.get("placements", [])
+        removing = phase == "absent"
+        arguments["placements"] = [
+            one for one in told.get("placements", []) if (one["action"] == "remove") == removing
+        ]
         arguments["run"] = {**arguments["run"], **told.get("run", {})}
 
     def _work(
