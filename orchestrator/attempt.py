@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from orchestrator import workflow
@@ -23,13 +24,14 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.pruning import check_pruning
 from orchestrator.core.record import Record
 from orchestrator.core.required_plan import RequiredPlan, check_required_plan
+from orchestrator.core.windows import judge_windows
 from orchestrator.deployment import Deployment
 from orchestrator.edges.failures import error_for_hosts
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.git_ledger import Recorded
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.state import State, open_state, this_process
-from orchestrator.errors import GitError, OrchestratorError
+from orchestrator.errors import GitError, OrchestratorError, WindowError
 from orchestrator.intent import Intent, Target
 from orchestrator.planning import GitPlanner, Planner
 from orchestrator.recording import abandoned_record, closed_record, failed_record, opened_record
@@ -45,6 +47,7 @@ class Order:
         lock_timeout_seconds: how long to wait for the environment's lock.
         no_lock_reason: deploy without it, for that reason; empty: never.
         allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
+        override_window_reason: deploy outside of the windows, for that reason; empty: never.
         prune: remove orphans, as `prune` in the environment does.
         rollback: go back instead of where git says; None: deploy what git asks for.
         required: the plan that it has to amount to; None: any.
@@ -61,6 +64,7 @@ class Order:
     lock_timeout_seconds: float = 900.0
     no_lock_reason: str = ""
     allow_older_reason: str = ""
+    override_window_reason: str = ""
     prune: bool = False
     rollback: RollbackOrder | None = None
     required: RequiredPlan | None = None
@@ -247,7 +251,7 @@ class Attempt:
         assert self.plan is not None
         assert self.outcome is not None
         record = closed_record(opened, self.plan, self.outcome)
-        record = replace(record, reasons=(*record.reasons, *self._said), error=self.refusal or record.error)
+        record = replace(record, error=self.refusal or record.error)
         self._close(state, record, lock, fenced=self._everybody_knows(intent, self.plan, lock))
 
     def _asking(
@@ -294,6 +298,7 @@ class Attempt:
     def _close(self, state: State, record: Record, lock: HeldLock | None, *, fenced: bool = False) -> None:
         self.record = replace(
             record,
+            reasons=(*record.reasons, *self._said),
             ended=workflow.now(),
             duration_seconds=round(time.monotonic() - self._started, 3),
             phases={name: round(seconds, 3) for name, seconds in self._phases.items()},
@@ -328,6 +333,23 @@ class Attempt:
             self._phases.update(deployment.phases)
         self.outcome, self.output = done.outcome, done.output
 
+    def _check_windows(self, intent: Intent) -> None:
+        state = judge_windows(intent.desired.windows, datetime.now(UTC))
+        if state.is_open:
+            return
+        closed = f"{intent.desired.environment} is closed: {state.why}; it opens {state.opening}"
+        reason = self.order.override_window_reason
+        if not self.order.check and not reason:
+            self.outcome = workflow.nothing_done(self.plan) if self.plan is not None else None
+            raise WindowError(
+                f"{intent.desired.environment} is closed for deployments: {state.why}",
+                details=(f"it opens {state.opening}",),
+                resolution="deploy then, or say why it cannot wait: --override-window REASON, which is recorded",
+            )
+        self.listener.note(f"{closed}; overridden: {reason}" if reason else closed)
+        if reason:
+            self._said.append(f"window overridden ({state.why}): {reason}")
+
     def _planned(self, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         assert self.intent is not None
         self.plan = plan
@@ -336,6 +358,8 @@ class Attempt:
             self.outcome = workflow.nothing_done(plan)
             raise error_for_hosts(observed[name] for name in plan.unknown_hosts)
         check_pruning(plan)
+        if plan.changes:
+            self._check_windows(self.intent)
         if self.order.required is not None:
             for note in check_required_plan(self.order.required, plan):
                 self.listener.note(note)

@@ -25,6 +25,7 @@
     ├── LedgerError                  30   the ledger cannot be read or written
     ├── PlanMismatchError            31   the plan that was required is not the one that would be done now
     ├── MergeConflictError           32   source and target of a pull request contradict each other
+    ├── WindowError                  33   outside of the environment's deployment windows
     ├── ApprovalError                34   a rollout was rejected after its canary, or not approved in time
     ├── RollbackError                35   there is no good release to roll back to
     └── PruneError                   36   pruning would remove everything that is installed
@@ -197,6 +198,12 @@ class MergeConflictError(OrchestratorError):
     """Source and target of a pull request contradict each other."""
 
     exit_code = 32
+
+
+class WindowError(OrchestratorError):
+    """It is outside of the environment's deployment windows, or inside of a freeze."""
+
+    exit_code = 33
 
 
 class ApprovalError(OrchestratorError):

@@ -20,6 +20,7 @@ from orchestrator.core.model import Artifact, Desired, Host, Reference
 from orchestrator.core.observed import ObservedHost, parse_observed
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.plan import Plan
+from orchestrator.core.windows import judge_windows
 from orchestrator.edges.clock import moment
 from orchestrator.edges.repositories import resolve_artifacts, resolve_offline
 from orchestrator.edges.runner import Workspace
@@ -30,6 +31,7 @@ __all__ = [
     "Intent",
     "Target",
     "become_passwords",
+    "closed_now",
     "compile_intent",
     "default_forks",
     "environments_of",
@@ -200,6 +202,14 @@ def hosts_of(desired: Desired) -> tuple[Host, ...]:
     """The hosts that have a placement, sorted by name."""
     named = {placement.host.name: placement.host for placement in desired.placements}
     return tuple(named[name] for name in sorted(named))
+
+
+def closed_now(desired: Desired) -> str:
+    """That a deployment would be refused now, one sentence; empty when the environment's windows allow it."""
+    state = judge_windows(desired.windows, datetime.datetime.now(datetime.UTC))
+    if state.is_open:
+        return ""
+    return f"{desired.environment} is closed for deployments now: {state.why}; it opens {state.opening}"
 
 
 def hosts_to_ask(intent: Intent, selected: Desired, limits: tuple[str, ...]) -> tuple[Host, ...]:

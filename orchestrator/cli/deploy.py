@@ -60,6 +60,13 @@ LOCK_TIMEOUT_SECONDS = 900
     default="",
     help="Refuse unless the plan is this one: an intent or plan id, or a file of plan --json.",
 )
+@click.option(
+    "--override-window",
+    "override_window_reason",
+    metavar="REASON",
+    default="",
+    help="Go on outside of the environment's windows; the reason is recorded.",
+)
 @click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
 @report_options
 @click.option(
@@ -79,7 +86,7 @@ def command(directory: str, /, **options: Any) -> int:
     from orchestrator.edges.required_plan import read_required_plan
 
     check_reports(options)
-    for name in ("no_lock_reason", "allow_older_reason"):
+    for name in ("no_lock_reason", "allow_older_reason", "override_window_reason"):
         options[name] = " ".join(options[name].split())
     order = Order(
         target=make_target(directory, options, strict=True),
@@ -89,6 +96,7 @@ def command(directory: str, /, **options: Any) -> int:
         check=options["check"],
         diff=options["diff"],
         verify=options["verify"],
+        override_window_reason=options["override_window_reason"],
         prune=options["prune"],
         forks=options["forks"],
         lock_timeout_seconds=options["lock_timeout"],

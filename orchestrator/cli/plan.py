@@ -79,7 +79,8 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
     if options["json_path"] != "-":
         title = f"Plan for {plan.identity.environment} at {intent.revision.label}"
         title += f", manifest {plan.manifest_version}"
-        print_plan(plan, title=title, notes=filter(None, [intent.revision.note]))
+        notes = [intent.revision.note, workflow.closed_now(intent.desired)]
+        print_plan(plan, title=title, notes=filter(None, notes))
     changes = bool(plan.changes or plan.unknown_hosts)
     return CHANGES if options["detailed_exitcode"] and changes else 0
 
@@ -116,7 +117,11 @@ def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
         keys = [f"environment JSON: {key}" for key in review.keys[:SHOWN_KEYS]]
         lookups = [f"{name}: {reason}" for name, reason in review.lookups.items()]
         unasked = [f"{name}: {reason}" for name, reason in review.unasked.items()]
-        print_plan(plan, title=title, notes=[*review.notes, *keys, *lookups, *unasked])
+        print_plan(
+            plan,
+            title=title,
+            notes=[*filter(None, [review.window]), *review.notes, *keys, *lookups, *unasked],
+        )
     elif options["json_path"] != "-":
         for note in review.notes:
             click.echo(f"note: {note}")

@@ -48,6 +48,13 @@ READ_ATTEMPTS = 300
     default="",
     help="Roll back without the lock, for emergencies; the reason is recorded.",
 )
+@click.option(
+    "--override-window",
+    "override_window_reason",
+    metavar="REASON",
+    default="",
+    help="Go on outside of the environment's windows; the reason is recorded.",
+)
 @click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
 @report_options
 @click.option(
@@ -80,6 +87,7 @@ def command(directory: str, /, **options: Any) -> int:
         forks=options["forks"],
         lock_timeout_seconds=options["lock_timeout"],
         no_lock_reason=" ".join(options["no_lock_reason"].split()),
+        override_window_reason=" ".join(options["override_window_reason"].split()),
         rollback=_read_ledger(directory, environment, options["to"].strip()),
     )
     quiet = options["json_path"] == "-"

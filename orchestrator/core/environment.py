@@ -14,6 +14,7 @@ from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.settings import Settings, environment_names
 from orchestrator.core.strategy import parse_strategy
 from orchestrator.core.violations import Path, Report, quote
+from orchestrator.core.windows import Window, parse_windows
 
 KEEP_RELEASES = 5
 
@@ -63,6 +64,7 @@ class ParsedEnvironment:
     table: HostTable = field(default_factory=HostTable)
     entries: Mapping[str, Entry] = field(default_factory=dict)
     strategy: Strategy = field(default_factory=Strategy)
+    windows: tuple[Window, ...] = ()
     prune: bool = False
 
 
@@ -91,6 +93,7 @@ def parse_environment(
             application: _parse_entry(raw, Place(report=report, path=("applications", application)))
             for application, raw in value.get("applications", {}).items()
         },
+        windows=parse_windows(value.get("windows", ()), report, ("windows",)),
         prune=value.get("prune", False),
         strategy=parse_strategy(value.get("strategy", {}), report),
     )

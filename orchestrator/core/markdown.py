@@ -200,6 +200,7 @@ def _warnings(review: Review, plan: Plan) -> list[str]:
     for host, reason in review.unasked.items():
         unasked.setdefault(reason, []).append(host)
     return [
+        *([code(review.window, _SENTENCE)] if review.window else []),
         *(code(warning, _SENTENCE) for warning in plan.warnings),
         *(
             f"unknown: {_hosts([host])} did not answer: {code(why, _SENTENCE)}"

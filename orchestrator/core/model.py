@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.core.windows import Window
+
 Kind = str
 RepositoryType = Literal["nexus", "artifactory", "http", "directory"]
 Rollback = Literal["batch", "all", "none"]
@@ -217,6 +219,7 @@ class Desired:
     Attributes:
         placements: sorted by region order, region, wave, application, host. Hosts in maintenance have none.
         hosts: every host of the environment, sorted by name, those in maintenance too.
+        windows: when the environment may be deployed to; no part of a plan, which does not depend on the time.
         prune: orphans are removed.
         documents: canonical digests of the documents (`manifest`, `environment`), 64 hex digits each.
         warnings: what a reader should know, one sentence each.
@@ -231,4 +234,5 @@ class Desired:
     strategy: Strategy
     documents: Mapping[str, str]
     warnings: tuple[str, ...]
+    windows: tuple[Window, ...] = ()
     prune: bool = False

@@ -215,3 +215,8 @@ def test_canary_is_part_of_the_order() -> None:
     strategy = Strategy(batches=("1",), canary=Canary(pause_seconds=60))
     comment = render_review(make_review(plan=make_plan(replace(desired, strategy=strategy))))
     assert "1. wave 1, batch 1 of 2: `site` on 1 host, then a pause of 60 s\n" in comment
+
+
+def test_closed_window_is_a_warning() -> None:
+    comment = render_review(make_review(window="production is closed for deployments now: `x`"))
+    assert "- `production is closed for deployments now: 'x'`\n" in comment
