@@ -9,9 +9,11 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from orchestrator import workflow
+from orchestrator.canary import CanaryWait
 from orchestrator.core.ci import CiRun
 from orchestrator.core.inventory import Run
 from orchestrator.core.lock_state import LockState
@@ -19,17 +21,20 @@ from orchestrator.core.model import Desired
 from orchestrator.core.observed import Identity, ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome
 from orchestrator.core.plan import Plan
+from orchestrator.core.pruning import check_pruning
 from orchestrator.core.record import Record
 from orchestrator.core.required_plan import RequiredPlan, check_required_plan
 from orchestrator.core.settings import Settings
+from orchestrator.core.windows import judge_windows
 from orchestrator.deployment import Deployment
 from orchestrator.edges.failures import error_for_hosts
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.git_ledger import OUTAGE_SECONDS, Recorded
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.state import State, open_state, this_process
-from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError
+from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError, WindowError
 from orchestrator.intent import Intent, Target, manifest_version_at
+from orchestrator.planning import GitPlanner, Planner
 from orchestrator.recording import (
     abandoned_record,
     begun_record,
@@ -37,6 +42,7 @@ from orchestrator.recording import (
     failed_record,
     opened_record,
 )
+from orchestrator.rollback import RollbackOrder, RollbackPlanner
 from orchestrator.tip import Choice, choose, moved_on
 
 
@@ -48,6 +54,9 @@ class Order:
         lock_timeout_seconds: how long to wait for the environment's lock.
         no_lock_reason: deploy without it, for that reason; empty: never.
         allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
+        override_window_reason: deploy outside of the windows, for that reason; empty: never.
+        prune: remove orphans, as `prune` in the environment does.
+        rollback: go back instead of where git says; None: deploy what git asks for.
         required: the plan that it has to amount to; None: any.
     """
 
@@ -62,6 +71,9 @@ class Order:
     lock_timeout_seconds: float = 900.0
     no_lock_reason: str = ""
     allow_older_reason: str = ""
+    override_window_reason: str = ""
+    prune: bool = False
+    rollback: RollbackOrder | None = None
     required: RequiredPlan | None = None
 
 
@@ -90,6 +102,7 @@ class Attempt:
         output: what ansible printed.
         recorded: where the record is.
         error: what it ended with, besides what its outcome amounts to.
+        refusal: why the rollout did not go on after its canary; empty when it did.
     """
 
     order: Order
@@ -105,6 +118,8 @@ class Attempt:
     record: Record | None = None
     recorded: Recorded | None = None
     error: OrchestratorError | None = None
+    refusal: str = ""
+    _said: list[str] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
     _phases: dict[str, float] = field(default_factory=dict)
 
@@ -125,12 +140,21 @@ class Attempt:
         self.nothing = choice.nothing
         if choice.nothing:
             return
-        run = self.run = workflow.new_run(repository, actor=order.ci.actor)
+        if order.rollback is not None and choice.tip is not None:
+            choice = self.choice = replace(choice, revision=choice.tip, superseded="")
+        run = workflow.new_run(repository, actor=order.ci.actor)
+        run = self.run = replace(run, leaves_bad=order.rollback is not None)
         if choice.superseded and not order.allow_older_reason:
             self._give_way_at_once(repository, choice)
             return
         intent = self.intent = self._read(repository, choice)
+        if order.prune:
+            intent = self.intent = replace(intent, desired=replace(intent.desired, prune=True))
+        elif order.rollback is not None:
+            intent = self.intent = replace(intent, desired=replace(intent.desired, prune=False))
         selected = workflow.select(intent, order.applications, order.limits)
+        if order.rollback is not None:
+            selected = order.rollback.select(intent, selected, order.applications)
         if order.check:
             self._deploy_alone(intent, selected, run)
         else:
@@ -221,7 +245,7 @@ class Attempt:
 
     def _look_again(self, repository: DeploymentRepository, choice: Choice) -> str:
         """Inside the lock the commit has to be the branch's tip, still."""
-        if self.order.allow_older_reason or choice.tip is None:
+        if self.order.allow_older_reason or self.order.rollback or choice.tip is None:
             return ""
         try:
             return moved_on(repository, choice)
@@ -259,6 +283,7 @@ class Attempt:
         deployment.run, deployment.on_plan = run, open_record
         if lock is not None:
             deployment.cancelled = lambda: self.cancelled() or lock.lost.is_set()
+        deployment.on_canary = self._asking(state, intent, run, deployment.cancelled)
         try:
             self._execute(deployment)
         except OrchestratorError as error:
@@ -278,6 +303,7 @@ class Attempt:
         assert self.plan is not None
         assert self.outcome is not None
         record = closed_record(opened, self.plan, self.outcome)
+        record = replace(record, error=self.refusal or record.error)
         if lock is not None and self._is_lost(lock, self.outcome):
             verdict = "failed" if record.verdict == "cancelled" else record.verdict
             record = replace(record, verdict=verdict, error=lock.error().brief)
@@ -289,6 +315,32 @@ class Attempt:
             with contextlib.suppress(GitError):
                 lock.is_still_ours()
         return lock.lost.is_set()
+
+    def _asking(
+        self, state: State, intent: Intent, run: Run, cancelled: Callable[[], bool]
+    ) -> Callable[[str], bool]:
+        """What decides whether the rollout goes on after its canary; every decision is recorded."""
+        environment, canary = intent.desired.environment, intent.desired.strategy.canary
+
+        def ask(what: str) -> bool:
+            assert canary is not None
+            waiting = CanaryWait(
+                canary=canary,
+                branch=state.approvals(environment),
+                environment=environment,
+                run=run.id,
+                say=self.listener.note,
+                cancelled=cancelled,
+            )
+            began = time.monotonic()
+            decision = waiting.decide(what)
+            self._phases["canary"] = time.monotonic() - began
+            self._said.append(f"canary ({what}): {decision.why}")
+            if not decision.goes_on and not cancelled():
+                self.refusal = f"the rollout stopped after its canary ({what}): {decision.why}"
+            return decision.goes_on
+
+        return ask
 
     def _everybody_knows(self, intent: Intent, plan: Plan, lock: HeldLock | None) -> bool:
         """Whether every host of the environment was shown the lock's token by this run."""
@@ -308,6 +360,7 @@ class Attempt:
     def _close(self, state: State, record: Record, lock: HeldLock | None, *, fenced: bool = False) -> None:
         self.record = replace(
             record,
+            reasons=(*record.reasons, *self._said),
             ended=workflow.now(),
             duration_seconds=round(time.monotonic() - self._started, 3),
             phases={name: round(seconds, 3) for name, seconds in self._phases.items()},
@@ -324,9 +377,15 @@ class Attempt:
             self.listener.note(f"{error.brief}: {error.resolution}")
 
     def _deployment(self, intent: Intent, selected: Desired, run: Run) -> Deployment:
+        applications = self.order.applications
+        planner: Planner = GitPlanner(intent=intent, selected=selected, applications=applications)
+        if self.order.rollback is not None:
+            planner = RollbackPlanner(intent=intent, selected=selected, order=self.order.rollback)
         return Deployment(
             intent=intent,
             selected=selected,
+            hosts=workflow.hosts_to_ask(intent, selected, self.order.limits),
+            planner=planner,
             run=run,
             check=self.order.check,
             diff=self.order.diff,
@@ -343,6 +402,23 @@ class Attempt:
             self._phases.update(deployment.phases)
         self.outcome, self.output = done.outcome, done.output
 
+    def _check_windows(self, intent: Intent) -> None:
+        state = judge_windows(intent.desired.windows, datetime.now(UTC))
+        if state.is_open:
+            return
+        closed = f"{intent.desired.environment} is closed: {state.why}; it opens {state.opening}"
+        reason = self.order.override_window_reason
+        if not self.order.check and not reason:
+            self.outcome = workflow.nothing_done(self.plan) if self.plan is not None else None
+            raise WindowError(
+                f"{intent.desired.environment} is closed for deployments: {state.why}",
+                details=(f"it opens {state.opening}",),
+                resolution="deploy then, or say why it cannot wait: --override-window REASON, which is recorded",
+            )
+        self.listener.note(f"{closed}; overridden: {reason}" if reason else closed)
+        if reason:
+            self._said.append(f"window overridden ({state.why}): {reason}")
+
     def _planned(self, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         assert self.intent is not None
         self.plan = plan
@@ -350,6 +426,9 @@ class Attempt:
         if len(plan.unknown_hosts) > plan.strategy.max_unreachable:
             self.outcome = workflow.nothing_done(plan)
             raise error_for_hosts(observed[name] for name in plan.unknown_hosts)
+        check_pruning(plan)
+        if plan.changes:
+            self._check_windows(self.intent)
         if self.order.required is not None:
             for note in check_required_plan(self.order.required, plan):
                 self.listener.note(note)

@@ -12,17 +12,18 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
 from orchestrator import workflow
 from orchestrator.core.artifacts import ResolvedArtifact
-from orchestrator.core.inventory import Run, render_deployment, render_placements, render_run
-from orchestrator.core.model import Desired, Reference
+from orchestrator.core.inventory import Run, render_deployment, render_run
+from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.plan import Plan
+from orchestrator.core.rollout_text import describe_live
 from orchestrator.edges.playbook_server import Rollout
 from orchestrator.edges.runner import RunningPlaybook, Workspace
+from orchestrator.planning import Planner
 from orchestrator.workflow import Intent
 
 POLL_SECONDS = 0.1
@@ -48,8 +49,11 @@ class Deployment:
 
     Attributes:
         selected: the placements that it is about.
+        hosts: those that are asked.
+        planner: makes the plan once the hosts were asked.
         on_plan: called with the plan and what hosts said before any of them is touched; what it raises ends
             the attempt.
+        on_canary: asked whether the rollout goes on after its canary, with a sentence about what is live where.
         on_report: called with each report of a host.
         cancelled: whether the attempt is to end.
         plan: once it is made.
@@ -58,23 +62,26 @@ class Deployment:
 
     intent: Intent
     selected: Desired
+    hosts: tuple[Host, ...]
+    planner: Planner
     run: Run
     check: bool = False
     diff: bool = False
     verify: bool = False
     forks: int | None = None
     on_plan: OnPlan = lambda plan, observed: None
+    on_canary: Callable[[str], bool] = lambda what: True
     on_report: Callable[[HostReport], None] = lambda report: None
     cancelled: Callable[[], bool] = lambda: False
     plan: Plan | None = None
     phases: dict[str, float] = field(default_factory=dict)
     _phase: tuple[str, float] = ("", 0.0)
     _running: RunningPlaybook | None = None
-    _artifacts: Future[dict[str, ResolvedArtifact]] = field(default_factory=Future)
+    _artifacts: Future[Mapping[str, ResolvedArtifact]] = field(default_factory=Future)
 
     def begin(self, workspace: Workspace) -> None:
         """Ansible starts, which takes most of a second, and waits: no host is asked before `execute`."""
-        hosts = workflow.hosts_of(self.selected)
+        hosts = self.hosts
         if not hosts:
             return
         self._running = workspace.start(
@@ -87,7 +94,7 @@ class Deployment:
                 "placement_identity": str(self.intent.identity),
                 "placement_verify": self.verify,
             },
-            references=workflow.become_passwords(hosts) | self._credentials(),
+            references=workflow.become_passwords(hosts) | self.planner.references(),
             check=self.check,
             diff=self.diff,
             forks=self.forks or workflow.default_forks(len(hosts)),
@@ -142,7 +149,7 @@ class Deployment:
 
     def _resolve(self) -> None:
         try:
-            self._artifacts.set_result(workflow.resolve(self.intent, offline=False))
+            self._artifacts.set_result(self.planner.prepare())
         except BaseException as error:
             self._artifacts.set_exception(error)
 
@@ -163,26 +170,16 @@ class Deployment:
         artifacts = self._wait_for_artifacts()
         if artifacts is None:
             return Rollout()
-        hosts = workflow.hosts_of(self.selected)
-        observed = workflow.fold_observed(hosts, reports)
-        fingerprints = workflow.fingerprints_of(self.intent)
-        plan = workflow.compile_intent(self.intent, artifacts, observed, self.selected, fingerprints)
-        self.plan = plan
+        observed = workflow.fold_observed(self.hosts, reports)
+        planned = self.planner.plan(artifacts, observed)
+        plan = self.plan = planned.plan
         self.on_plan(plan, observed)
         self._enter("stage" if plan.changes else "")
         return Rollout(
             run=render_run(self.run, plan),
-            placements=render_placements(plan, self.intent.desired, artifacts, fingerprints),
-            groups=tuple(sorted({step.group for step in plan.changes})),
+            placements=planned.placements,
+            groups=tuple(sorted({step.group for step in plan.changes if step.action != "remove"})),
+            removals=tuple(sorted({step.group for step in plan.changes if step.action == "remove"})),
+            canary=next((number for number, group in enumerate(plan.groups) if group.canary), -1),
+            wait=lambda: self.on_canary(describe_live(plan)),
         )
-
-    def _credentials(self) -> frozenset[Reference]:
-        used = {placement.application.artifact.repository for placement in self.selected.placements}
-        wanted: set[Any] = set()
-        for name in used:
-            credentials = self.intent.desired.repositories[name].credentials
-            if credentials is not None:
-                wanted |= {credentials.username, credentials.password, credentials.token}
-        for placement in self.selected.placements:
-            wanted.update(placement.secrets.values())
-        return frozenset(one for one in wanted if isinstance(one, Reference))

@@ -24,7 +24,11 @@
     ├── LockError                    29   the environment's lock is another's, has expired, or was lost
     ├── LedgerError                  30   the ledger cannot be read or written
     ├── PlanMismatchError            31   the plan that was required is not the one that would be done now
-    └── MergeConflictError           32   source and target of a pull request contradict each other
+    ├── MergeConflictError           32   source and target of a pull request contradict each other
+    ├── WindowError                  33   outside of the environment's deployment windows
+    ├── ApprovalError                34   a rollout was rejected after its canary, or not approved in time
+    ├── RollbackError                35   there is no good release to roll back to
+    └── PruneError                   36   pruning would remove everything that is installed
 
 130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
 """
@@ -194,3 +198,27 @@ class MergeConflictError(OrchestratorError):
     """Source and target of a pull request contradict each other."""
 
     exit_code = 32
+
+
+class WindowError(OrchestratorError):
+    """It is outside of the environment's deployment windows, or inside of a freeze."""
+
+    exit_code = 33
+
+
+class ApprovalError(OrchestratorError):
+    """A rollout was rejected after its canary, or not approved in time."""
+
+    exit_code = 34
+
+
+class RollbackError(OrchestratorError):
+    """There is no good release to roll back to; `details` says what is kept where."""
+
+    exit_code = 35
+
+
+class PruneError(OrchestratorError):
+    """Pruning would remove everything that is installed."""
+
+    exit_code = 36

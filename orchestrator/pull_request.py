@@ -144,7 +144,8 @@ class _Reviewer:
             directory=self._clone.directory,
             offline=self._asked.offline,
         )
-        self.review = replace(self.review, lookups=lookup.unseen, problem=lookup.problem)
+        window = workflow.closed_now(intent.desired)
+        self.review = replace(self.review, lookups=lookup.unseen, problem=lookup.problem, window=window)
         observed = self._observe(target, merged, selected)
         plan = workflow.compile_intent(intent, lookup.artifacts, observed, selected)
         self.review = replace(self.review, plan=plan)

@@ -32,6 +32,8 @@ def begun_record(
     ci = order.ci
     return Record(
         id=run.id,
+        kind="deploy" if order.rollback is None else "rollback",
+        reasons=() if order.rollback is None else (order.rollback.reason(),),
         actor=run.actor,
         ci=None if ci.name == "plain" else {"name": ci.name, "url": ci.url, "actor": ci.actor},
         started=run.time,

@@ -20,6 +20,7 @@ from orchestrator.core.model import Artifact, Desired, Host, Reference
 from orchestrator.core.observed import ObservedHost, parse_observed
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.plan import Plan
+from orchestrator.core.windows import judge_windows
 from orchestrator.edges.clock import moment
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.repositories import resolve_artifacts, resolve_offline
@@ -31,12 +32,14 @@ __all__ = [
     "Intent",
     "Target",
     "become_passwords",
+    "closed_now",
     "compile_intent",
     "default_forks",
     "environments_of",
     "fingerprints_of",
     "fold_observed",
     "hosts_of",
+    "hosts_to_ask",
     "inventory_of",
     "new_run",
     "nothing_done",
@@ -139,11 +142,13 @@ def compile_intent(
     artifacts: Mapping[str, ResolvedArtifact],
     observed: Mapping[str, ObservedHost],
     selected: Desired | None = None,
+    applications: tuple[str, ...] = (),
     fingerprints: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of this intent against what hosts said.
 
     Args:
+        applications: orphans of others are not removed; empty: of all.
         fingerprints: of the secrets, see `fingerprints_of`; without them secrets are not compared.
     """
     return compile_plan(
@@ -153,6 +158,7 @@ def compile_intent(
         identity=intent.identity,
         commit=intent.revision.commit,
         selected=selected,
+        applications=applications,
         fingerprints=fingerprints or {},
     )
 
@@ -212,6 +218,30 @@ def hosts_of(desired: Desired) -> tuple[Host, ...]:
     """The hosts that have a placement, sorted by name."""
     named = {placement.host.name: placement.host for placement in desired.placements}
     return tuple(named[name] for name in sorted(named))
+
+
+def closed_now(desired: Desired) -> str:
+    """That a deployment would be refused now, one sentence; empty when the environment's windows allow it."""
+    state = judge_windows(desired.windows, datetime.datetime.now(datetime.UTC))
+    if state.is_open:
+        return ""
+    return f"{desired.environment} is closed for deployments now: {state.why}; it opens {state.opening}"
+
+
+def hosts_to_ask(intent: Intent, selected: Desired, limits: tuple[str, ...]) -> tuple[Host, ...]:
+    """The hosts of the selected placements; when orphans are removed, also those that have no placement any more.
+
+    A host that is only jumped through is left alone.
+    """
+    hosts = {host.name: host for host in hosts_of(selected)}
+    if intent.desired.prune:
+        busy = {placement.host.name for placement in intent.desired.placements}
+        jumps = {hop for host in intent.desired.hosts for hop in host.proxy_jump.split(",")}
+        for host in intent.desired.hosts:
+            names = {host.name, host.region, *host.groups}
+            if host.name not in busy | jumps and not host.maintenance and (not limits or names & {*limits}):
+                hosts[host.name] = host
+    return tuple(hosts[name] for name in sorted(hosts))
 
 
 def inventory_of(intent: Intent, hosts: tuple[Host, ...]) -> dict[str, Any]:

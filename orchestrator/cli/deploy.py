@@ -11,7 +11,9 @@ from orchestrator.cli.options import make_target, target_options, write_json
 from orchestrator.cli.reports import check_reports, report_options, write_reports
 
 if TYPE_CHECKING:
-    from orchestrator.attempt import Attempt
+    from collections.abc import Callable
+
+    from orchestrator.attempt import Attempt, Order
     from orchestrator.cli.deployment_view import DeploymentView
     from orchestrator.errors import OrchestratorError
 
@@ -27,6 +29,7 @@ LOCK_TIMEOUT_SECONDS = 900
     "--application", "-a", "applications", multiple=True, metavar="A", help="Only this application."
 )
 @click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
+@click.option("--prune", is_flag=True, help="Remove what git no longer asks for, after everything else.")
 @click.option("--forks", type=click.IntRange(1, 500), help="Hosts worked on at once.")
 @click.option(
     "--lock-timeout",
@@ -57,6 +60,13 @@ LOCK_TIMEOUT_SECONDS = 900
     default="",
     help="Refuse unless the plan is this one: an intent or plan id, or a file of plan --json.",
 )
+@click.option(
+    "--override-window",
+    "override_window_reason",
+    metavar="REASON",
+    default="",
+    help="Go on outside of the environment's windows; the reason is recorded.",
+)
 @click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
 @report_options
 @click.option(
@@ -78,31 +88,49 @@ def command(directory: str, /, **options: Any) -> int:
 def _deploy(directory: str, options: dict[str, Any]) -> int:
     import os
 
-    from orchestrator.attempt import Attempt, Order
-    from orchestrator.cli import main
-    from orchestrator.cli.deployment_view import DeploymentView
+    from orchestrator.attempt import Order
     from orchestrator.edges.ci import detect_ci
     from orchestrator.edges.required_plan import read_required_plan
-    from orchestrator.errors import OrchestratorError
 
     check_reports(options)
-    for name in ("no_lock_reason", "allow_older_reason"):
+    for name in ("no_lock_reason", "allow_older_reason", "override_window_reason"):
         options[name] = " ".join(options[name].split())
-    ci = detect_ci(os.environ)
     order = Order(
         target=make_target(directory, options, strict=True),
-        ci=ci,
+        ci=detect_ci(os.environ),
         applications=options["applications"],
         limits=options["limits"],
         check=options["check"],
         diff=options["diff"],
         verify=options["verify"],
+        override_window_reason=options["override_window_reason"],
+        prune=options["prune"],
         forks=options["forks"],
         lock_timeout_seconds=options["lock_timeout"],
         no_lock_reason=options["no_lock_reason"],
         allow_older_reason=options["allow_older_reason"],
         required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
     )
+    return run_order(directory, order, options)
+
+
+def run_order(
+    directory: str, order: Order, options: dict[str, Any], *, after: Callable[[Attempt], None] | None = None
+) -> int:
+    """The attempt is made, shown and reported; returns its exit code.
+
+    Args:
+        options: `json_path`, `log_path`, `check` and those of the reports.
+        after: called when it has succeeded.
+
+    Raises:
+        OrchestratorError: what the attempt ended with.
+    """
+    from orchestrator.attempt import Attempt
+    from orchestrator.cli import main
+    from orchestrator.cli.deployment_view import DeploymentView
+    from orchestrator.errors import OrchestratorError
+
     view = DeploymentView(order, quiet=options["json_path"] == "-", log_path=options["log_path"])
     attempt = Attempt(order=order, listener=view, cancelled=main.cancelled.is_set)
     failure: OrchestratorError | None = None
@@ -117,7 +145,7 @@ def _deploy(directory: str, options: dict[str, Any]) -> int:
             interrupted = True
     main.running.clear()
     if failure is None and attempt.outcome is not None:
-        failure = view.failure_of(attempt.outcome)
+        failure = view.failure_of(attempt.outcome, attempt.refusal)
     view.conclude(attempt)
     interrupted = interrupted or (
         attempt.outcome is not None and attempt.outcome.verdict == "cancelled" and failure is None
@@ -130,6 +158,8 @@ def _deploy(directory: str, options: dict[str, Any]) -> int:
         raise failure
     if attempt.recorded is not None and attempt.recorded.problem is not None and not order.no_lock_reason:
         raise attempt.recorded.problem
+    if after is not None:
+        after(attempt)
     return 0
 
 

@@ -76,7 +76,8 @@ class DeploymentView:
 
     def planned(self, intent: Intent, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         """See `orchestrator.attempt.Listener`."""
-        mode = "Check" if self._order.check else "Deployment"
+        kind = "Deployment" if self._order.rollback is None else "Rollback"
+        mode = "Check" if self._order.check and kind == "Deployment" else kind
         title = f"{mode} of {plan.identity.environment} at {intent.revision.label}, manifest {plan.manifest_version}"
         with self._progress.paused():
             if not self._quiet:
@@ -90,10 +91,21 @@ class DeploymentView:
         """See `orchestrator.attempt.Listener`."""
         self._progress(report)
 
-    def failure_of(self, outcome: Outcome) -> OrchestratorError | None:
-        """The error that an outcome amounts to; a cancelled one is none, it has an exit code of its own."""
-        from orchestrator.edges.failures import error_for_outcome
+    def failure_of(self, outcome: Outcome, refusal: str = "") -> OrchestratorError | None:
+        """The error that an outcome amounts to; a cancelled one is none, it has an exit code of its own.
 
+        Args:
+            refusal: why the rollout did not go on after its canary.
+        """
+        from orchestrator.edges.failures import error_for_outcome
+        from orchestrator.errors import ApprovalError
+
+        if refusal and outcome.verdict not in ("cancelled", "unknown"):
+            return ApprovalError(
+                refusal,
+                details=tuple(f"{one.application} on {one.host}: {one.result}" for one in outcome.placements),
+                resolution="deploy again to begin with the canary anew, or release another version",
+            )
         return None if outcome.verdict == "cancelled" else error_for_outcome(outcome)
 
     def conclude(self, attempt: Attempt) -> None:
@@ -144,6 +156,7 @@ class DeploymentView:
             directory=directory,
             applications=self._order.applications,
             limits=self._order.limits,
+            rollback_to=None if self._order.rollback is None else self._order.rollback.to,
         )
         return resume, status_command(environment=environment, directory=directory)
 

@@ -18,6 +18,8 @@ from orchestrator.errors import OrchestratorError
 COMMANDS = {
     "plan": ("orchestrator.cli.plan", "Show what a deployment would do, and why."),
     "deploy": ("orchestrator.cli.deploy", "Deploy a branch to its environment."),
+    "rollback": ("orchestrator.cli.rollback", "Go back to the releases that were good before."),
+    "continue": ("orchestrator.cli.continue_", "Approve or reject a rollout that waits after its canary."),
     "status": ("orchestrator.cli.status", "Show what git wants and what hosts have."),
     "render": ("orchestrator.cli.render", "Write inventory and variables for ansible-playbook."),
     "doctor": ("orchestrator.cli.doctor", "Check that this machine can deploy there."),

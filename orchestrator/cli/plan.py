@@ -67,21 +67,23 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
     artifacts = workflow.resolve(intent, offline=offline)
     observed = {}
     if not offline:
-        names = {placement.host.name for placement in selected.placements}
-        hosts = tuple(host for host in intent.desired.hosts if host.name in names)
-        with workflow.open_workspace(intent) as workspace, Progress(sorted(names), quiet=True) as progress:
+        hosts = workflow.hosts_to_ask(intent, selected, options["limits"])
+        names = [host.name for host in hosts]
+        with workflow.open_workspace(intent) as workspace, Progress(names, quiet=True) as progress:
             observed = workflow.observe(
                 intent, workspace, hosts, verify=options["verify"], on_report=progress
             )
+    fingerprints = {} if offline else workflow.fingerprints_of(intent)
     plan = workflow.compile_intent(
-        intent, artifacts, observed, selected, {} if offline else workflow.fingerprints_of(intent)
+        intent, artifacts, observed, selected, options["applications"], fingerprints=fingerprints
     )
     if options["json_path"]:
         write_json(options["json_path"], plan_document(plan))
     if options["json_path"] != "-":
         title = f"Plan for {plan.identity.environment} at {intent.revision.label}"
         title += f", manifest {plan.manifest_version}"
-        print_plan(plan, title=title, notes=filter(None, [intent.revision.note]))
+        notes = [intent.revision.note, workflow.closed_now(intent.desired)]
+        print_plan(plan, title=title, notes=filter(None, notes))
     changes = bool(plan.changes or plan.unknown_hosts)
     return CHANGES if options["detailed_exitcode"] and changes else 0
 
@@ -118,7 +120,11 @@ def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
         keys = [f"environment JSON: {key}" for key in review.keys[:SHOWN_KEYS]]
         lookups = [f"{name}: {reason}" for name, reason in review.lookups.items()]
         unasked = [f"{name}: {reason}" for name, reason in review.unasked.items()]
-        print_plan(plan, title=title, notes=[*review.notes, *keys, *lookups, *unasked])
+        print_plan(
+            plan,
+            title=title,
+            notes=[*filter(None, [review.window]), *review.notes, *keys, *lookups, *unasked],
+        )
     elif options["json_path"] != "-":
         for note in review.notes:
             click.echo(f"note: {note}")

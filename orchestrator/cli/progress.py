@@ -19,6 +19,8 @@ DOING = {
     "activate": "activating",
     "smoke": "testing",
     "settle": "settling",
+    "undo": "switching back",
+    "prune": "removing",
 }
 DONE = {
     "observe": "observed",
@@ -27,6 +29,8 @@ DONE = {
     "activate": "activated",
     "smoke": "tested",
     "settle": "settled",
+    "undo": "switched back",
+    "prune": "removed",
 }
 SHOWN_HOSTS = 30
 

@@ -53,6 +53,10 @@ def command(directory: str, /, output: Path, **options: Any) -> int:
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be written: {error.strerror}") from None
     click.echo(f"{target}: {', '.join(sorted(files))}; secrets stay references that the playbook looks up")
+    if intent.desired.strategy.canary is not None:
+        click.echo(
+            "note: the wait after the canary is the orchestrator's; this playbook goes on without", err=True
+        )
     click.echo(
         f"ANSIBLE_CONFIG={target}/ansible.cfg ansible-playbook -i {target}/inventory.yml "
         f"-e @{target}/extra-vars.yml {content}/playbooks/deploy.yml --check"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import Plan, Step
+from orchestrator.core.rollout_text import describe_order, describe_policy
 from orchestrator.core.sizes import human_bytes
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ COLOURS = {
     "install": "green",
     "reconfigure": "yellow",
     "verify": "yellow",
+    "remove": "red",
+    "pruned": "yellow",
     "skip": "dim",
     "unknown": "red",
     "deployed": "green",
@@ -45,7 +48,7 @@ COLOURS = {
     "live": "green",
     "gone": "dim",
 }
-SHOWN_STEPS = 200
+SHOWN_STEPS, SHOWN_GROUPS = 200, 50
 
 
 def make_console(*, error: bool = False) -> Console:
@@ -118,6 +121,8 @@ def print_plan(plan: Plan, *, title: str, notes: Iterable[str] = ()) -> None:
         print_table(console, columns, rows, 3)
     if len(shown) > SHOWN_STEPS:
         line(console, f"… and {len(shown) - SHOWN_STEPS} more (all of them with --json)")
+    for text in _rollout_lines(plan):
+        line(console, text)
     line(console, "")
     for host in plan.maintenance:
         line(console, f"maintenance: {host} is left out", "yellow")
@@ -128,6 +133,15 @@ def print_plan(plan: Plan, *, title: str, notes: Iterable[str] = ()) -> None:
         line(console, f"warning: {warning}", "yellow")
     line(console, summarise(plan), "bold")
     line(console, f"intent {plan.intent_id[:16]}  plan {plan.plan_id[:16]}", "dim")
+
+
+def _rollout_lines(plan: Plan) -> tuple[str, ...]:
+    if not plan.changes:
+        return ()
+    order = describe_order(plan)
+    shown = order[:SHOWN_GROUPS]
+    more = (f"… and {len(order) - len(shown)} more groups (all of them with --json)",)
+    return (*shown, *(more if len(order) > len(shown) else ()), describe_policy(plan.strategy))
 
 
 def summarise(plan: Plan) -> str:
@@ -151,7 +165,7 @@ def print_outcome(outcome: Outcome, *, check: bool = False) -> None:
             one.host,
             one.result,
             _version(one.from_version),
-            one.to_version,
+            one.to_version or "-",
             "unknown" if one.version is None else one.version or "nothing",
             one.message,
         )
@@ -178,7 +192,7 @@ def _plan_row(step: Step) -> tuple[str, ...]:
         step.region,
         step.action,
         _version(step.from_version),
-        step.to_version,
+        step.to_version or "-",
         ", ".join(step.restarts) or "-",
         step.reason,
     )

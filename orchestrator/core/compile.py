@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
@@ -12,13 +11,29 @@ from packaging.version import InvalidVersion, Version
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
 from orchestrator.core.checks import render_healthcheck
+from orchestrator.core.groups import assign_groups
 from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
-from orchestrator.core.plan import Action, Group, Orphan, Plan, PlannedArtifact, Step
+from orchestrator.core.plan import Action, Orphan, Plan, PlannedArtifact, Step
+from orchestrator.core.pruning import WARNING, removal_steps, removes_everything, split_orphans
 from orchestrator.core.services import service_digest
 
 _NO_FINGERPRINTS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is done to one placement: see `Step`.
+
+    Attributes:
+        from_version: what is live now; None when nobody knows.
+    """
+
+    action: Action
+    from_version: str | None
+    reason: str
+    restarts: tuple[str, ...]
 
 
 def select_placements(
@@ -49,6 +64,7 @@ def compile_plan(
     identity: Identity,
     commit: str,
     selected: Desired | None = None,
+    applications: Collection[str] = (),
     fingerprints: Mapping[str, str] = _NO_FINGERPRINTS,
 ) -> Plan:
     """Every placement gets a step, and every step a reason.
@@ -58,23 +74,24 @@ def compile_plan(
         artifacts: by application name.
         observed: by host name; a host that is missing counts as not asked.
         selected: what this run is about (`--application`, `--limit`); everything when None.
+        applications: orphans of others are not removed; empty: of all.
         fingerprints: of the secrets, by application, where they are at hand; others are not compared.
     """
     placements = (selected or desired).placements
-    keys = [_group_key(placement) for placement in placements]
-    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
-    counts = Counter(keys)
-    steps = tuple(
+    decided = [
         _compile_step(
             placement,
             artifacts[placement.application.name],
             observed.get(placement.host.name) or ObservedHost.unasked(placement.host.name),
-            group=numbers[key],
             fingerprint=fingerprints.get(placement.application.name),
         )
-        for placement, key in zip(placements, keys, strict=True)
-    )
-    steps = tuple(sorted(steps, key=lambda step: (step.group, step.application, step.host)))
+        for placement in placements
+    ]
+    steps, groups = assign_groups(decided, placements, desired.strategy)
+    removed, orphans = split_orphans(desired, _find_orphans(desired, observed), applications)
+    removals, last_groups = removal_steps(desired, removed, observed, first_group=len(groups))
+    steps, groups = (*steps, *removals), (*groups, *last_groups)
+    refused = (WARNING,) if removes_everything(steps) else ()
     body = Plan(
         identity=identity,
         commit="",
@@ -84,14 +101,14 @@ def compile_plan(
         documents=dict(desired.documents),
         strategy=desired.strategy,
         artifacts=tuple(_planned_artifact(desired, artifacts)),
-        groups=tuple(Group(region=key[1], wave=key[2], steps=counts[key]) for key in numbers),
+        groups=groups,
         steps=steps,
-        orphans=tuple(_find_orphans(desired, observed)),
+        orphans=orphans,
         maintenance=tuple(host.name for host in desired.hosts if host.maintenance),
         unknown_hosts={
             name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
         },
-        warnings=(*desired.warnings, *_find_downgrades(steps)),
+        warnings=(*desired.warnings, *refused, *find_downgrades(steps)),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 
@@ -125,44 +142,47 @@ def _names_of(placement: Placement) -> set[str]:
     return {placement.host.name, placement.host.region, *placement.host.groups}
 
 
-def _group_key(placement: Placement) -> tuple[int, str, int]:
-    return (placement.host.order, placement.host.region, placement.wave)
-
-
 def _compile_step(
-    placement: Placement,
-    artifact: ResolvedArtifact,
-    host: ObservedHost,
-    *,
-    group: int,
-    fingerprint: str | None,
+    placement: Placement, artifact: ResolvedArtifact, host: ObservedHost, *, fingerprint: str | None
 ) -> Step:
     application = placement.application
     release = release_name(application.artifact, application.version, artifact.sha256)
-    configuration = configuration_digest(placement)
-    found = host.placements.get((application.name, placement.deployment_path))
-    action, from_version, reason = _decide(application.version, release, configuration, host, found)
-    other_secrets = bool(found and fingerprint is not None and found.secrets_fingerprint != fingerprint)
-    if action == "skip" and other_secrets:
-        action, reason = "reconfigure", "a secret changed"
-    elif action == "skip" and placement.secrets and fingerprint is None:
-        reason += "; its secrets are not at hand to be compared"
+    decided = decide(placement, application.version, release, host, fingerprint=fingerprint)
     return Step(
         application=application.name,
         kind=application.kind,
         host=host.name,
         region=placement.host.region,
         deployment_path=placement.deployment_path,
-        action=action,
-        from_version=from_version,
+        action=decided.action,
+        from_version=decided.from_version,
         to_version=application.version,
         artifact_sha256=artifact.sha256,
         release=release,
-        configuration_digest=configuration,
-        restarts=_restarts(placement, action, found, other_secrets),
-        group=group,
-        reason=reason,
+        configuration_digest=configuration_digest(placement),
+        restarts=decided.restarts,
+        group=0,
+        reason=decided.reason,
     )
+
+
+def decide(
+    placement: Placement, version: str, release: str, host: ObservedHost, *, fingerprint: str | None
+) -> Decision:
+    """Return what that release of that version needs there.
+
+    Args:
+        fingerprint: of the placement's secrets; None: they are not at hand and not compared.
+    """
+    found = host.placements.get((placement.application.name, placement.deployment_path))
+    action, from_version, reason = _decide(version, release, configuration_digest(placement), host, found)
+    other_secrets = bool(found and fingerprint is not None and found.secrets_fingerprint != fingerprint)
+    if action == "skip" and other_secrets:
+        action, reason = "reconfigure", "a secret changed"
+    elif action == "skip" and placement.secrets and fingerprint is None:
+        reason += "; its secrets are not at hand to be compared"
+    restarts = _restarts(placement, action, found, other_secrets)
+    return Decision(action=action, from_version=from_version, reason=reason, restarts=restarts)
 
 
 def _restarts(
@@ -190,6 +210,7 @@ def _decide(
     host: ObservedHost,
     found: ObservedPlacement | None,
 ) -> tuple[Action, str | None, str]:
+    """Return what is to be done, what is live now (None: nobody knows), and why."""
     if host.status == "unasked":
         reason = host.detail or "the host was not asked"
         return "install", None, f"{reason}; nothing happens there if it is converged"
@@ -277,7 +298,8 @@ def _find_orphans(desired: Desired, observed: Mapping[str, ObservedHost]) -> lis
     return list(orphans.values())
 
 
-def _find_downgrades(steps: tuple[Step, ...]) -> list[str]:
+def find_downgrades(steps: tuple[Step, ...]) -> list[str]:
+    """Return a warning for each application that goes back to an older version somewhere."""
     moves = {(step.application, step.from_version, step.to_version) for step in steps if step.from_version}
     return [
         f"downgrade: {application} goes from {old} back to {new}"

@@ -80,6 +80,8 @@ def parse_documents(
         strategy=parsed_environment.strategy,
         documents={"manifest": digest(manifest_value), "environment": digest(environment_value)},
         warnings=warnings,
+        windows=parsed_environment.windows,
+        prune=parsed_environment.prune,
     )
 
 

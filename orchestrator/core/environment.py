@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator import __version__
 from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchecks
 from orchestrator.core.hosts import HostTable, parse_hosts
@@ -15,10 +14,11 @@ from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.services import ServiceEntry, parse_service
 from orchestrator.core.settings import Settings, environment_names
 from orchestrator.core.smoke import SmokeTemplate, parse_smoke
+from orchestrator.core.strategy import parse_strategy
 from orchestrator.core.violations import Path, Report, quote
+from orchestrator.core.windows import Window, parse_windows
 
 KEEP_RELEASES = 5
-_ALL_AT_ONCE = ("100%", ["100%"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,8 @@ class ParsedEnvironment:
     table: HostTable = field(default_factory=HostTable)
     entries: Mapping[str, Entry] = field(default_factory=dict)
     strategy: Strategy = field(default_factory=Strategy)
+    windows: tuple[Window, ...] = ()
+    prune: bool = False
 
 
 def parse_environment(
@@ -95,7 +97,9 @@ def parse_environment(
             application: _parse_entry(raw, settings, Place(report=report, path=("applications", application)))
             for application, raw in value.get("applications", {}).items()
         },
-        strategy=_parse_strategy(value.get("strategy", {}), report),
+        windows=parse_windows(value.get("windows", ()), report, ("windows",)),
+        prune=value.get("prune", False),
+        strategy=parse_strategy(value.get("strategy", {}), report),
     )
 
 
@@ -118,18 +122,6 @@ def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> En
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")
             if key in raw or (*path, key) in report.bad
         },
-    )
-
-
-def _parse_strategy(raw: Mapping[str, Any], report: Report) -> Strategy:
-    if "batches" in raw and raw["batches"] not in _ALL_AT_ONCE:
-        message = f"rolling batches are not implemented in version {__version__} yet"
-        remedy = 'remove this or write "100%" (all hosts at once)'
-        report.add(("strategy", "batches"), f"{message}; {remedy}")
-    return Strategy(
-        max_failures=raw.get("max_failures", 0),
-        max_unreachable=raw.get("max_unreachable", 0),
-        rollback=raw.get("rollback", "batch"),
     )
 
 

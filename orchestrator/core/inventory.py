@@ -7,7 +7,7 @@ come from documents are marked when they are written, see `orchestrator.core.uns
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
@@ -29,6 +29,7 @@ class Run:
         id: one per run; hosts tell by it what this run activated.
         time: the controller's clock, ISO 8601 in UTC.
         token: of the lock that it holds; hosts refuse a smaller one than they have seen. None: no lock.
+        leaves_bad: what it replaces is marked bad: no later rollback goes there.
         teach: hosts learn the token when they are observed already, since a lock was broken.
     """
 
@@ -36,6 +37,7 @@ class Run:
     time: str
     actor: str
     token: int | None = None
+    leaves_bad: bool = False
     teach: bool = False
 
 
@@ -113,7 +115,7 @@ def render_by_hand(
     """
     variables = {
         host: {"release_placements": placements}
-        for host, placements in render_placements(plan, desired, artifacts).items()
+        for host, placements in render_placements(_without_removals(plan), desired, artifacts).items()
     }
     hosts = [host for host in desired.hosts if host.name in variables or _is_jump(host, desired)]
     inventory = render_inventory(hosts, variables)
@@ -121,9 +123,13 @@ def render_by_hand(
     extra = {
         **render_deployment(desired, plan.identity, run),
         "release_run": render_run(run, plan),
-        "release_groups": sorted({step.group for step in plan.changes}) or [0],
+        "release_groups": sorted({step.group for step in _without_removals(plan).changes}) or [0],
     }
     return inventory, extra
+
+
+def _without_removals(plan: Plan) -> Plan:
+    return replace(plan, steps=tuple(step for step in plan.steps if step.action != "remove"))
 
 
 def render_deployment(desired: Desired, identity: Identity, run: Run) -> dict[str, Any]:
@@ -142,7 +148,8 @@ def render_run(run: Run, plan: Plan) -> dict[str, Any]:
 
 
 def _render_run(run: Run) -> dict[str, Any]:
-    return {"id": run.id, "time": run.time, "actor": run.actor, "token": run.token}
+    told: dict[str, Any] = {"id": run.id, "time": run.time, "actor": run.actor, "token": run.token}
+    return {**told, "leaves_bad": True} if run.leaves_bad else told
 
 
 def render_placements(
@@ -161,20 +168,39 @@ def render_placements(
     }
     rendered: dict[str, list[dict[str, Any]]] = {}
     for step in plan.changes:
+        if step.action == "remove":
+            rendered.setdefault(step.host, []).append(render_removal(step))
+            continue
         placement = placements[(step.application, step.host, step.deployment_path)]
-        one = render_placement(step, placement, artifacts[step.application])
-        if fingerprints and step.application in fingerprints:
-            one["secrets_fingerprint"] = fingerprints[step.application]
+        fingerprint = (fingerprints or {}).get(step.application, "")
+        one = render_placement(step, placement, artifacts[step.application], fingerprint)
         rendered.setdefault(step.host, []).append(one)
     return rendered
+
+
+def render_removal(step: Step) -> dict[str, Any]:
+    """What the phase `absent` is told of an orphan."""
+    return {
+        "application": step.application,
+        "version": step.from_version or "",
+        "deployment_path": step.deployment_path,
+        "action": step.action,
+        "group": step.group,
+    }
 
 
 def _is_jump(host: Host, desired: Desired) -> bool:
     return any(host.name in other.proxy_jump.split(",") for other in desired.hosts if other.proxy_jump)
 
 
-def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifact) -> dict[str, Any]:
-    """One element of the role `release`'s `release_placements`."""
+def render_placement(
+    step: Step, placement: Placement, artifact: ResolvedArtifact, fingerprint: str = ""
+) -> dict[str, Any]:
+    """One element of the role `release`'s `release_placements`.
+
+    Args:
+        fingerprint: of its secrets; empty: there are none, or the action finds it out.
+    """
     wanted = placement.application.artifact
     return {
         "application": step.application,
@@ -199,6 +225,7 @@ def render_placement(step: Step, placement: Placement, artifact: ResolvedArtifac
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "smoke": [render_smoke_test(test) for test in placement.smoke],
         **_render_process(placement),
+        **({"secrets_fingerprint": fingerprint} if fingerprint else {}),
     }
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.plan import Plan, PlannedArtifact, Step
 from orchestrator.core.pull_request import Review
+from orchestrator.core.rollout_text import describe_canary, describe_place, describe_policy, stages_of
 from orchestrator.core.sizes import human_bytes
 
 # GitHub takes 65,536 characters; the rest is for what a CI puts around the comment.
@@ -149,22 +150,25 @@ def _render_table(review: Review, plan: Plan) -> _Block:
             "| application | region | hosts | from → to | action | restarts | artifact | why |",
             "|---|---|---|---|---|---|---|---|",
         ),
-        rows=tuple(_row(steps, artifacts[steps[0].application], review) for steps in rows.values()),
+        rows=tuple(_row(steps, artifacts.get(steps[0].application), review) for steps in rows.values()),
         room=_TABLE_ROOM,
         listed=False,
     )
 
 
-def _row(steps: list[Step], artifact: PlannedArtifact, review: Review) -> str:
+def _row(steps: list[Step], artifact: PlannedArtifact | None, review: Review) -> str:
     first = steps[0]
+    found = "–"
+    if artifact is not None and first.action != "remove":
+        found = _artifact(artifact, review.lookups.get(first.application, ""))
     cells = (
         code(first.application),
         code(first.region) if first.region else "–",
         _hosts(step.host for step in steps),
-        f"{_version(first.from_version)} → {code(first.to_version)}",
+        f"{_version(first.from_version)} → {_version(first.to_version)}",
         first.action,
         _names(first.restarts) or "–",
-        _artifact(artifact, review.lookups.get(first.application, "")),
+        found,
         code(first.reason, _SENTENCE),
     )
     return f"| {' | '.join(cells)} |"
@@ -179,15 +183,16 @@ def _artifact(artifact: PlannedArtifact, unseen: str) -> str:
 
 
 def _render_order(plan: Plan) -> _Block:
-    rows: list[str] = []
-    for number, group in enumerate(plan.groups):
-        steps = [step for step in plan.changes if step.group == number]
-        if steps:
-            region = f"region {code(group.region)}, " if group.region else ""
-            names = _names(sorted({step.application for step in steps}))
-            hosts = _count(len({step.host for step in steps}), "host")
-            rows.append(f"{len(rows) + 1}. {region}wave {group.wave + 1}: {names} on {hosts}")
-    return _Block(head=("**Order**", ""), rows=tuple(rows))
+    rows = []
+    for stage in stages_of(plan):
+        region = f"region {code(stage.group.region)}, " if stage.group.region else ""
+        hosts = _count(len(stage.hosts), "host")
+        place = describe_place(stage.group)
+        rows.append(f"{stage.number}. {region}{place}: {_names(stage.applications)} on {hosts}")
+        if stage.group.canary and plan.strategy.canary is not None:
+            rows[-1] += f", then {describe_canary(plan.strategy.canary)}"
+    policy = f"**Order.** {describe_policy(plan.strategy)}" if rows else ""
+    return _Block(head=(policy, ""), rows=tuple(rows))
 
 
 def _warnings(review: Review, plan: Plan) -> list[str]:
@@ -195,6 +200,7 @@ def _warnings(review: Review, plan: Plan) -> list[str]:
     for host, reason in review.unasked.items():
         unasked.setdefault(reason, []).append(host)
     return [
+        *([code(review.window, _SENTENCE)] if review.window else []),
         *(code(warning, _SENTENCE) for warning in plan.warnings),
         *(
             f"unknown: {_hosts([host])} did not answer: {code(why, _SENTENCE)}"

@@ -11,6 +11,7 @@ from typing import Literal
 
 from orchestrator.core.checks import Healthcheck, SmokeTest
 from orchestrator.core.units import Service
+from orchestrator.core.windows import Window
 
 Kind = str
 RepositoryType = Literal["nexus", "artifactory", "http", "directory"]
@@ -139,14 +140,34 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """What comes between the first batch of a rollout and the others: a pause, or somebody's approval.
+
+    Attributes:
+        pause_seconds: 0 where an approval is asked for.
+        approval_file: a path on the controller; the rollout goes on when the file appears. Empty: `orchestrator
+            continue` says so.
+        approval_timeout_seconds: how long an approval is waited for; afterwards the rollout stops.
+    """
+
+    pause_seconds: int = 0
+    approval_file: str = ""
+    approval_timeout_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """How a rollout goes and what happens when it fails.
 
     Attributes:
-        max_failures: failed hosts that are tolerated across the run.
+        canary: None: the batches follow each other at once.
+        batches: how many hosts of a wave go at once: numbers, or percentages of the wave's; the last one repeats.
+        max_failures: failed hosts that are tolerated across the run, all batches together.
         max_unreachable: hosts that may be left out because they cannot be reached.
     """
 
+    batches: tuple[str, ...] = ("100%",)
+    canary: Canary | None = None
     max_failures: int = 0
     max_unreachable: int = 0
     rollback: Rollback = "batch"
@@ -185,6 +206,8 @@ class Desired:
     Attributes:
         placements: sorted by region order, region, wave, application, host. Hosts in maintenance have none.
         hosts: every host of the environment, sorted by name, those in maintenance too.
+        windows: when the environment may be deployed to; no part of a plan, which does not depend on the time.
+        prune: orphans are removed.
         documents: canonical digests of the documents (`manifest`, `environment`), 64 hex digits each.
         warnings: what a reader should know, one sentence each.
     """
@@ -198,3 +221,5 @@ class Desired:
     strategy: Strategy
     documents: Mapping[str, str]
     warnings: tuple[str, ...]
+    windows: tuple[Window, ...] = ()
+    prune: bool = False

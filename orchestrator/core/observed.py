@@ -29,6 +29,16 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRelease:
+    """One release that lies on a host."""
+
+    release: str
+    version: str
+    artifact_sha256: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedPlacement:
     """One receipt of ours on one host, held against the link that it speaks of.
 
@@ -42,6 +52,7 @@ class ObservedPlacement:
         running: what systemd says of its unit, such as `active` or `failed`; empty when it has none.
         service_digest: what its process was started with; empty when that is not known for sure.
         secrets_fingerprint: of the secrets that its process was started with.
+        releases: those that are kept, the live one too; those that were live last first.
         problems: what contradicts the receipt, one sentence each (drift).
     """
 
@@ -56,6 +67,7 @@ class ObservedPlacement:
     running: str = ""
     service_digest: str = ""
     secrets_fingerprint: str = ""
+    releases: tuple[KeptRelease, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -107,9 +119,6 @@ def parse_observed(host: str, placements: Any) -> ObservedHost:
 
 
 def _parse_placement(entry: Any) -> ObservedPlacement:
-    state = _typed(entry["state"], str)
-    if state not in get_args(State):
-        raise ValueError(state)
     texts = {
         name: _shown(entry[name])
         for name in (
@@ -126,7 +135,20 @@ def _parse_placement(entry: Any) -> ObservedPlacement:
         name: _shown(entry.get(name, "")) for name in ("running", "service_digest", "secrets_fingerprint")
     }
     problems = tuple(_shown(problem) for problem in _typed(entry["problems"], list))
-    return ObservedPlacement(**texts, state=cast(State, state), problems=problems)
+    releases = tuple(_parse_release(one) for one in _typed(entry.get("releases", []), list))
+    return ObservedPlacement(**texts, state=_state(entry), releases=releases, problems=problems)
+
+
+def _parse_release(entry: Any) -> KeptRelease:
+    texts = {name: _shown(entry[name]) for name in ("release", "version", "artifact_sha256")}
+    return KeptRelease(**texts, state=_state(entry))
+
+
+def _state(entry: Any) -> State:
+    state = _typed(entry["state"], str)
+    if state not in get_args(State):
+        raise ValueError(state)
+    return cast(State, state)
 
 
 def _typed(value: Any, kind: type[T]) -> T:

@@ -18,11 +18,13 @@ Result = Literal[
     "unproven",
     "switched back",
     "removed",
+    "pruned",
     "unknown",
 ]
 Verdict = Literal["success", "partial", "failed", "unknown", "cancelled"]
 
-FINE = ("deployed", "unchanged", "left out")
+STOPPED = "stopped"
+FINE = ("deployed", "unchanged", "pruned", "left out")
 _RESULTS: Mapping[str, Result] = {
     "unchanged": "unchanged",
     "healthy": "deployed",
@@ -33,6 +35,7 @@ _RESULTS: Mapping[str, Result] = {
     "unknown": "unknown",
     "failed": "failed",
 }
+_BACK = ("switched_back", "removed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class HostReport:
     """What one task on one host ended with.
 
     Attributes:
-        phase: `stage`, `activate`, `smoke`, `settle`, `observe` or `probe`.
+        phase: `stage`, `activate`, `smoke`, `settle`, `undo`, `prune`, `observe` or `probe`.
         status: `started`, `ok`, `failed` or `unreachable`.
         result: the task's result; `placements` as the host program writes them.
     """
@@ -74,7 +77,7 @@ class PlacementOutcome:
 
     Attributes:
         version: what is live as far as is known; None when nobody can say.
-        kind: the kind of problem, empty without one.
+        kind: the kind of problem, empty without one; `stopped` where it was switched back for others' sake.
         message: one sentence for the reader.
         seconds: what the host spent on it, all phases together.
         tests: the smoke tests that ran for it.
@@ -145,7 +148,12 @@ def _fold_step(
         return _outcome(step, "unchanged", step.from_version, step.reason)
     if step.action == "unknown":
         return _outcome(step, "left out", None, step.reason, kind="unreachable")
+    if step.action == "remove":
+        return _fold_removal(step, reports.get("prune"), said.get("prune"))
     settled, activated, staged = said.get("settle"), said.get("activate"), said.get("stage")
+    undone = _fold_undo(step, reports.get("undo"), said.get("undo"), settled or activated)
+    if undone is not None:
+        return undone
     if settled is not None:
         merged = {**(activated or {}), **settled, "from": activated or {}}
         changed = bool((activated or {}).get("changed")) or bool(settled["changed"])
@@ -158,7 +166,7 @@ def _fold_step(
     if activated is not None and (lost is None or lost.status != "unreachable"):
         return _from_answer(step, activated, bool(activated["changed"]))
     silent = lost or reports.get("activate")
-    if silent is not None and silent.status != "ok":
+    if silent is not None and _is_silent(silent):
         return _silence(step, silent, "unknown")
     if staged is not None and not staged.get("problem"):
         return _outcome(step, "staged", step.from_version, "staged; what was live still is")
@@ -171,6 +179,42 @@ def _fold_step(
         report = reports["stage"]
         return _silence(step, report, "not started" if report.status == "started" else "failed")
     return _outcome(step, "not started", step.from_version, "nothing was done there")
+
+
+def _fold_undo(
+    step: Step,
+    report: HostReport | None,
+    undone: Mapping[str, Any] | None,
+    before: Mapping[str, Any] | None,
+) -> PlacementOutcome | None:
+    """What switching back came to, after other hosts had failed; None when it did not concern the placement."""
+    if undone is not None:
+        answer = {**undone, "result": "unknown"} if undone.get("result") == "failed" else undone
+        if undone.get("result") == "unchanged":
+            return None
+        folded = _from_answer(step, answer, changed=True)
+        return replace(folded, kind=STOPPED) if folded.kind == "health" else folded
+    if report is None or report.status == "ok" or before is None or before.get("result") in _BACK:
+        return None
+    return _silence(step, report, "unknown")
+
+
+def _fold_removal(
+    step: Step, report: HostReport | None, answer: Mapping[str, Any] | None
+) -> PlacementOutcome:
+    """What became of an orphan; `removed` is another thing: a first release that was switched back."""
+    if answer is None:
+        if report is None:
+            return _outcome(step, "not started", step.from_version, "it is still there")
+        return _silence(step, report, "unknown")
+    if problem := answer.get("problem"):
+        return _outcome(step, "failed", None, str(answer["message"]), kind=str(problem["kind"]))
+    return _outcome(step, "pruned", "", str(answer["message"]), changed=bool(answer["changed"]))
+
+
+def _is_silent(report: HostReport) -> bool:
+    """Whether the host did not answer for its placements."""
+    return report.status != "ok" or bool(report.result.get("problem") and not report.result.get("placements"))
 
 
 def _from_answer(step: Step, answer: Mapping[str, Any], changed: bool) -> PlacementOutcome:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from orchestrator.core.model import Strategy
 from orchestrator.core.observed import Identity
 
-Action = Literal["install", "reconfigure", "verify", "skip", "unknown"]
+Action = Literal["install", "reconfigure", "verify", "remove", "skip", "unknown"]
 
 FORMAT = 1
 
@@ -20,8 +20,8 @@ class Step:
 
     Attributes:
         action: `install` (another release goes live), `reconfigure` (same release, other settings),
-            `verify` (same release and settings, health not proven), `skip` (converged) or `unknown`
-            (the host did not answer: nothing is done there).
+            `verify` (same release and settings, health not proven), `remove` (an orphan goes away), `skip`
+            (converged) or `unknown` (the host did not answer: nothing is done there).
         from_version: what is live now; empty when nothing is, None when nobody could say.
         release: directory name of the release; empty when the artifact is not resolved.
         restarts: what will restart, by unit name.
@@ -52,10 +52,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Placements that are activated at once; groups follow each other in their order."""
+    """Placements that are activated at once; groups follow each other in their order.
+
+    Attributes:
+        batch: which one of the wave's `batches` it is, the first one is 0.
+        removal: nothing is activated: orphans are removed once everything else went well.
+        canary: the rollout waits after it, as the strategy's canary says.
+        steps: how many there are, those that do nothing included.
+    """
 
     region: str
     wave: int
+    batch: int = 0
+    batches: int = 1
+    canary: bool = False
+    removal: bool = False
     steps: int
 
 

@@ -61,6 +61,7 @@ class Review:
         unasked: host → why it was not asked.
         keys: what changes in the environment JSON.
         notes: what the pull request changes and this plan does not use, one sentence each.
+        window: that it could not be deployed now; empty when it could.
         problem: why there is no plan, or why it cannot be carried out.
     """
 
@@ -77,6 +78,7 @@ class Review:
     unasked: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    window: str = ""
     problem: OrchestratorError | None = None
 
     @property

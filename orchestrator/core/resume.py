@@ -13,15 +13,20 @@ def resume_command(
     directory: str = ".",
     applications: tuple[str, ...] = (),
     limits: tuple[str, ...] = (),
+    rollback_to: str | None = None,
 ) -> str:
     """Return the deployment again: it converges, and touches only what has not.
 
     Args:
         branch: empty: the commit was named itself, so it is again.
         directory: as given with -C.
+        rollback_to: it was a rollback to that, empty: to the release before; None: it was none.
     """
-    target = ("--branch", branch) if branch else ("--environment", environment, "--ref", commit or "HEAD")
     chosen = [f"--application={name}" for name in applications] + [f"--limit={name}" for name in limits]
+    if rollback_to is not None:
+        to = [f"--to={rollback_to}"] if rollback_to else []
+        return _command(directory, "rollback", "--environment", environment, *chosen, *to)
+    target = ("--branch", branch) if branch else ("--environment", environment, "--ref", commit or "HEAD")
     return _command(directory, "deploy", *target, *chosen)
 
 

@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 
 from orchestrator.core.settings import Settings
-from orchestrator.core.state_settings import DEFAULT_LEDGER_REF, LOCK_PREFIX
+from orchestrator.core.state_settings import APPROVAL_PREFIX, DEFAULT_LEDGER_REF, LOCK_PREFIX
 
 _HEADS = "refs/heads/"
 _SEPARATOR = "--"
@@ -29,6 +29,11 @@ def lock_ref(environment: str, stack: str) -> str:
     return f"{LOCK_PREFIX}{_slug(environment, _PLAIN_ENVIRONMENT)}{_suffix(stack)}"
 
 
+def approval_ref(environment: str, stack: str) -> str:
+    """Return the full name of the branch on which `environment`'s rollouts are approved."""
+    return f"{APPROVAL_PREFIX}{_slug(environment, _PLAIN_ENVIRONMENT)}{_suffix(stack)}"
+
+
 def is_lock_ref_of(ref: str, stack: str) -> bool:
     """Return whether `ref` locks an environment of that stack."""
     name, separator, slug = ref.removeprefix(LOCK_PREFIX).partition(_SEPARATOR)
@@ -38,7 +43,7 @@ def is_lock_ref_of(ref: str, stack: str) -> bool:
 def is_state_branch(branch: str, settings: Settings) -> bool:
     """Return whether `branch` holds a lock or a ledger: a push to it is nothing to deploy."""
     ref = _HEADS + branch.removeprefix(_HEADS)
-    if ref.startswith(LOCK_PREFIX):
+    if ref.startswith((LOCK_PREFIX, APPROVAL_PREFIX)):
         return True
     return any(
         ref == name or ref.startswith(name + _SEPARATOR) for name in (DEFAULT_LEDGER_REF, settings.ledger.ref)

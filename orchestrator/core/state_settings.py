@@ -12,6 +12,7 @@ from orchestrator.core.violations import Path, Report
 
 DEFAULT_LEDGER_REF = "refs/heads/orchestrator/ledger"
 LOCK_PREFIX = "refs/heads/orchestrator/lock/"
+APPROVAL_PREFIX = "refs/heads/orchestrator/approval/"
 DEFAULT_EXPIRY_SECONDS = 600
 
 _SSH_URL = re.compile(

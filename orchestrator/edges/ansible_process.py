@@ -43,6 +43,8 @@ PHASES = {
     "Activate | Switch": "activate",
     "Smoke | Run": "smoke",
     "Activate | Confirm": "settle",
+    "Rollback |": "undo",
+    "Absent |": "prune",
 }
 STATISTICS = "playbook_on_stats"
 CLOSING_SECONDS = 10

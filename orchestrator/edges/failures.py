@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.core.observed import ObservedHost
-from orchestrator.core.outcome import FINE, Outcome
+from orchestrator.core.outcome import FINE, STOPPED, Outcome
 from orchestrator.errors import (
     ArtifactNotFoundError,
     ChecksumError,
@@ -79,7 +79,7 @@ def error_for_outcome(outcome: Outcome) -> OrchestratorError | None:
             details=tuple(f"{one.application} on {one.host}: {one.message}" for one in left),
             resolution="run the same deployment again: it touches only those",
         )
-    causes = [one for one in bad if one.kind] or bad
+    causes = [one for one in bad if one.kind not in ("", STOPPED)] or bad
     kind = causes[0].kind if causes else ""
     return BY_KIND.get(kind, StageError)(
         f"the deployment failed on {len({one.host for one in causes})} host(s)",

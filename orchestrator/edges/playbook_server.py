@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,24 @@ class Rollout:
         run: what receipts say about the run, see `release_run` of the role `release`.
         placements: host → elements of `release_placements`.
         groups: the groups that are activated, in order.
+        removals: the groups whose placements are removed once everything else went well, in order.
+        canary: the group after which `wait` is asked whether the rollout goes on; -1: none.
     """
 
     run: Mapping[str, Any] = field(default_factory=dict)
     placements: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     groups: tuple[int, ...] = ()
+    removals: tuple[int, ...] = ()
+    canary: int = -1
+    wait: Callable[[], bool] = lambda: True
+
+    def members(self) -> dict[str, list[str]]:
+        """Group, as text, → its hosts."""
+        found: dict[str, set[str]] = {str(group): set() for group in (*self.groups, 0)}
+        for host, placements in self.placements.items():
+            for placement in placements:
+                found.setdefault(str(placement["group"]), set()).add(host)
+        return {group: sorted(hosts) for group, hosts in found.items()}
 
 
 class PlaybookServer:
@@ -92,7 +105,13 @@ class PlaybookServer:
                 return {
                     "hosts": sorted(self._rollout.placements),
                     "groups": list(self._rollout.groups) or [0],
+                    "members": self._rollout.members(),
+                    "removals": list(self._rollout.removals),
+                    "canary": self._rollout.canary,
                 }
+            case "wait":
+                goes_on = self._rollout.wait()
+                return CLOSED if self._closed else {"goes_on": goes_on}
             case "work":
                 self._decided.wait()
                 if self._closed:

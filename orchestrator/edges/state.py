@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from orchestrator.core.lock_state import Holder, LockState
 from orchestrator.core.settings import Settings
-from orchestrator.core.state_refs import is_lock_ref_of, ledger_ref, lock_ref
+from orchestrator.core.state_refs import approval_ref, is_lock_ref_of, ledger_ref, lock_ref
 from orchestrator.core.state_settings import LOCK_PREFIX
+from orchestrator.edges.approval_branch import ApprovalBranch
 from orchestrator.edges.clone import Clone, read_clone
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.git_ledger import OUTAGE_SECONDS, GitLedger
@@ -51,6 +52,11 @@ class State:
             holder=holder,
         )
         return EnvironmentLock(branch, expiry_seconds=self._settings.lock.expiry_seconds)
+
+    def approvals(self, environment: str) -> ApprovalBranch:
+        """Where that environment's rollouts are approved."""
+        ref = approval_ref(environment, self._stack)
+        return ApprovalBranch(self._lock_repository, ref, environment=environment)
 
     def locks(self, holder: Holder) -> dict[str, LockState]:
         """Every lock of this stack that was ever taken, by environment.

@@ -253,6 +253,7 @@ ENTRY = {
     "configuration_digest": "c",
     "state": "healthy",
     "previous_version": "0",
+    "releases": [{"release": "1-a", "version": "1", "artifact_sha256": SHA, "state": "healthy"}],
     "problems": ["p"],
 }
 
@@ -260,6 +261,7 @@ ENTRY = {
 def test_answer_of_a_host_is_parsed() -> None:
     found = parse_observed("web1", [ENTRY]).placements["site", "/srv/site"]
     assert (found.version, found.previous_version, found.problems) == ("1", "0", ("p",))
+    assert [(one.release, one.state) for one in found.releases] == [("1-a", "healthy")]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +277,8 @@ def test_answer_of_a_host_is_parsed() -> None:
         [{**ENTRY, "state": []}],
         [{**ENTRY, "problems": "p"}],
         [{**ENTRY, "problems": [1]}],
+        [{**ENTRY, "releases": [{}]}],
+        [{**ENTRY, "releases": {}}],
     ],
 )
 def test_answer_that_makes_no_sense_is_an_unknown_host_and_no_crash(answer: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model import Strategy
+from orchestrator.core.model import Canary, Strategy
 from tests.core.builders import make_environment, parse, problems
 
 
@@ -12,26 +12,73 @@ def test_strategy_has_defaults() -> None:
     assert parse().strategy == Strategy(max_failures=0, max_unreachable=0, rollback="batch")
 
 
-@pytest.mark.parametrize("batches", ["100%", ["100%"]])
-def test_strategy_is_taken(batches: Any) -> None:
+@pytest.mark.parametrize(
+    ("batches", "expected"),
+    [
+        ("100%", ("100%",)),
+        (["1", "50%", "100%"], ("1", "50%", "100%")),
+        (2, ("2",)),
+        ([1, "1%"], ("1", "1%")),
+    ],
+)
+def test_strategy_is_taken(batches: Any, expected: tuple[str, ...]) -> None:
     strategy = {"max_failures": 1, "max_unreachable": 2, "rollback": "none", "batches": batches}
 
     assert parse(None, make_environment(strategy=strategy)).strategy == Strategy(
-        max_failures=1, max_unreachable=2, rollback="none"
+        batches=expected, max_failures=1, max_unreachable=2, rollback="none"
     )
+
+
+@pytest.mark.parametrize(
+    ("canary", "expected"),
+    [
+        ({"pause_seconds": 5}, Canary(pause_seconds=5)),
+        ({"approval": True}, Canary()),
+        (
+            {"approval": {"file": "/run/go"}, "approval_timeout_seconds": 60},
+            Canary(approval_file="/run/go", approval_timeout_seconds=60),
+        ),
+    ],
+)
+def test_canary_is_taken(canary: Any, expected: Canary) -> None:
+    strategy = {"batches": ["1", "100%"], "canary": canary}
+    assert parse(None, make_environment(strategy=strategy)).strategy.canary == expected
 
 
 @pytest.mark.parametrize(
     ("strategy", "expected"),
     [
-        (
-            {"batches": ["1", "50%", "100%"]},
-            "batches: rolling batches are not implemented in version 0.1.0 yet; remove",
+        *(
+            ({"batches": size}, 'batches: has to be a number of hosts such as "1"')
+            for size in ("0", "0%", "101%", "-1", "1.5", "ten", "", 0, -1, [], {}, True)
         ),
-        ({"batches": "50%"}, "batches: rolling batches are not implemented"),
-        ({"batches": []}, "batches: rolling batches are not implemented"),
-        ({"batches": [1]}, "batches: rolling batches are not implemented"),
-        ({"batches": 1}, "batches: has to be a string in quotes or a list [...]"),
+        (
+            {"batches": ["1"], "canary": {}},
+            "canary: a canary has exactly one of `pause_seconds` and `approval`",
+        ),
+        (
+            {"batches": ["1"], "canary": {"pause_seconds": 5, "approval": True}},
+            "canary: a canary has exactly one of",
+        ),
+        (
+            {"canary": {"pause_seconds": 5}},
+            'canary: the first of several batches; add some, such as "batches"',
+        ),
+        ({"batches": "1", "canary": {"pause_seconds": 0}}, "canary.pause_seconds: has to be a whole number"),
+        ({"batches": "1", "canary": {"approval": False}}, "canary.approval: has to be true or an object"),
+        ({"batches": "1", "canary": {"approval": {}}}, 'canary.approval: "file" is missing'),
+        (
+            {"batches": "1", "canary": {"approval": {"file": "x"}}},
+            "canary.approval.file: has to be an absolute",
+        ),
+        ({"batches": "1", "canary": 5}, "canary: has to be an object"),
+        (
+            {"batches": "1", "canary": {"pause_seconds": 5, "approval_timeout_seconds": 5}},
+            "canary.approval_timeout_seconds: there is no `approval` to wait for",
+        ),
+        ({"batches": "x", "canary": {"pause_seconds": 5}}, "batches: has to be a number of hosts"),
+        ({"batches": ["1", "x"]}, "batches[1]: has to be a number of hosts"),
+        ({"batches": ["1", 0.5]}, "batches[1]: has to be a string in quotes or a whole number"),
         ({"pause_seconds": 5}, 'pause_seconds: "pause_seconds" is not implemented in version 0.1.0 yet'),
         ({"approval": True}, 'approval: "approval" is not implemented in version 0.1.0 yet'),
         ({"max_failures": -1}, "max_failures: has to be a whole number of hosts"),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.markdown import LIMIT, code, comment_marker, render_review
+from orchestrator.core.model import Canary, Strategy
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.plan import Orphan
 from orchestrator.core.pull_request import Review
@@ -207,3 +208,15 @@ def make_hostile(text: str) -> Review:
         notes=(text,),
         problem=DocumentError(text, details=(text,), resolution=text or "x"),
     )
+
+
+def test_canary_is_part_of_the_order() -> None:
+    desired = make_desired(*(make_placement(host=make_host(name)) for name in ("a", "b")))
+    strategy = Strategy(batches=("1",), canary=Canary(pause_seconds=60))
+    comment = render_review(make_review(plan=make_plan(replace(desired, strategy=strategy))))
+    assert "1. wave 1, batch 1 of 2: `site` on 1 host, then a pause of 60 s\n" in comment
+
+
+def test_closed_window_is_a_warning() -> None:
+    comment = render_review(make_review(window="production is closed for deployments now: `x`"))
+    assert "- `production is closed for deployments now: 'x'`\n" in comment

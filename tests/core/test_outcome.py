@@ -220,3 +220,31 @@ def test_smoke_tests_that_did_not_end_prove_nothing(status: str) -> None:
     (one,) = outcome.placements
     assert (outcome.verdict, one.result, one.version, one.changed) == ("failed", "unproven", "2.0.0", True)
     assert "its smoke tests did not end: connection lost" in one.message
+
+
+def test_host_that_was_switched_back_for_others_is_so_whatever_it_said_before() -> None:
+    activated, undone = said("activate", result="healthy"), said("undo", result="switched_back", version="1")
+    one = fold(activated, undone).placements[0]
+    assert (one.result, one.version, one.changed) == ("switched back", "1", False)
+
+
+def test_switching_back_that_found_nothing_to_do_changes_nothing_of_the_answer() -> None:
+    one = fold(said("activate", result="healthy"), said("undo", result="unchanged")).placements[0]
+    assert one.result == "deployed"
+
+
+def test_switching_back_that_failed_or_was_not_answered_is_unknown() -> None:
+    healthy = said("activate", result="healthy")
+    for undo in (said("undo", result="failed"), report("undo", status="unreachable", msg="gone")):
+        assert fold(healthy, undo).verdict == "unknown"
+
+
+@pytest.mark.parametrize("before", [(), (said("activate", result="switched_back", version="1"),)])
+def test_silent_switching_back_does_not_hide_what_was_not_activated(before: tuple[HostReport, ...]) -> None:
+    one = fold(said("stage"), *before, report("undo", status="unreachable")).placements[0]
+    assert one.result == ("switched back" if before else "staged")
+
+
+def test_problem_without_an_answer_for_any_placement_is_silence() -> None:
+    silent = report("activate", problem={"kind": "host", "message": "no answer"}, placements=[])
+    assert fold(said("stage"), silent).placements[0].result == "unknown"

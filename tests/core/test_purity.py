@@ -7,11 +7,12 @@ from pathlib import Path
 
 CORE = Path(__file__).resolve().parent.parent.parent / "orchestrator" / "core"
 ALLOWED = {
-    "__future__", "bisect", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "heapq",
+    "__future__", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "heapq",
     "ipaddress", "itertools", "json", "jsonschema", "math", "operator", "orchestrator", "packaging", "re",
     "shlex",
-    "sys", "tomllib", "types", "typing", "unicodedata", "urllib", "yaml", "graphlib", "string",
+    "sys", "tomllib", "types", "typing", "unicodedata", "urllib", "yaml", "graphlib", "string", "zoneinfo",
 }  # fmt: skip
+CLOCKS = {"now", "utcnow", "today"}
 EFFECTS = {"open", "input", "print", "exec", "eval", "__import__"}
 
 
@@ -27,5 +28,7 @@ def test_core_imports_nothing_that_touches_the_world() -> None:
                 assert name.split(".")[0] in ALLOWED, f"{path.name} imports {name}"
                 assert not name.startswith(("orchestrator.edges", "orchestrator.cli")), path.name
                 assert name not in ("urllib.request",), path.name
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in CLOCKS, f"{path.name} looks at the clock"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in EFFECTS, f"{path.name} calls {node.func.id}"

@@ -157,7 +157,7 @@ def test_missing_keys_are_named() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["windows", "prune", "signatures", "delivery", "drain", "protection", "variables", "secrets"],
+    ["signatures", "delivery", "drain", "protection", "variables", "secrets"],
 )
 def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
     found = problems(None, make_environment(**{key: {"whatever": ["it", 1]}}))

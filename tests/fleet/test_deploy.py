@@ -309,3 +309,38 @@ def test_scan_prints_the_key_that_the_host_really_has(deployments: Deployments, 
     output = deployments.command("hosts", "scan", "--branch", "dev")
     found = json.loads(output[: output.rindex("}") + 1])
     assert host.host_key in found[host.name]["host_key"]
+
+
+def test_host_that_is_alone_in_its_batch_and_vanishes_stops_the_rollout(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    """h2 cannot be reached when it is its turn: no later batch begins, and `all` switches h1 back."""
+    one, two, three = hosts(3)
+    deployments.add_hosts([one, two, three])
+    gate = deployments.directory / "go"
+    deployments.publish("1.0.0", GOOD)
+    deployments.publish("2.0.0", {"index.html": "two"})
+    deployments.release("1.0.0")
+    deployments.deploy()
+    deployments.strategy = {
+        "batches": ["1"],
+        "rollback": "all",
+        "canary": {"approval": {"file": str(gate)}, "approval_timeout_seconds": 120},
+    }
+    deployments.release("2.0.0")
+    process = deployments.start_command("deploy", "--branch", "dev")
+    deadline = time.monotonic() + 60
+    while live_index(one) != "two" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    two.disconnect()
+    gate.touch()
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 25, output
+    assert [live_index(host) for host in (one, three)] == ["one", "one"]
+    two.reconnect()
+    assert live_index(two) == "one"
+    gate.unlink()
+    deployments.strategy = {"batches": ["1"]}
+    deployments.release("2.0.0")
+    assert set(results(deployments.deploy()).values()) == {"deployed"}
+    assert {live_index(host) for host in (one, two, three)} == {"two"}

@@ -11,10 +11,11 @@ import importlib.util
 import json
 import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "files"
@@ -91,6 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                         "smoke",
                         "smoke_verdict",
                         "smoke_report",
+                        "wait",
                         "settle",
                         "rollback",
                         "absent",
@@ -103,11 +105,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "identity": {"type": "str", "default": "plain-playbook"},
                 "run": {"type": "dict", "default": {}},
                 "verify": {"type": "bool", "default": False},
-                "group": {"type": "int", "default": 0},
+                "group": {"type": "int", "default": -1},
                 "policy": {"type": "dict", "default": {}},
                 "verdict": {"type": "dict", "default": {}},
                 "activated": {"type": "dict", "default": {}},
                 "report": {"type": "str", "default": ""},
+                "fails_later": {"type": "bool", "default": False},
                 "become_password": {"type": "dict", "default": {}},
             }
         )
@@ -127,17 +130,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             changed = not self._task.check_mode and junit.write(arguments["report"], content)
             result.update(changed=False, written=changed)
             return result
+        if phase == "wait":
+            result.update(changed=False, verdict=self._wait(arguments))
+            return result
+        if phase == "activate":
+            result.update(self._activate(arguments, task_vars))
+            return result
         if arguments["planner"] == "orchestrator":
             self._follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
         placements = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
         if phase == "settle":
             result.update(self._settle(placements, arguments, task_vars))
             return result
-        if phase == "activate":
-            placements = [one for one in placements if one["group"] == arguments["group"]]
         if phase == "smoke":
             result.update(self._smoke(placements, arguments, task_vars))
             return result
+        if phase in ("rollback", "absent") and arguments["group"] >= 0:
+            placements = [one for one in reversed(placements) if one["group"] == arguments["group"]]
         if not placements and phase not in ("observe", "probe"):
             result.update(changed=False, placements=[])
             return result
@@ -148,12 +157,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result.update(self._work(phase, placements, arguments))
         return result
 
+    def _activate(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The answer of the host for its placements of this group. Whatever goes wrong is for the verdict to judge:
+        a host that failed here would be out of the play, and with it a batch that nobody judges.
+        """
+        group = max(0, arguments["group"])
+        try:
+            if arguments["planner"] == "orchestrator":
+                self._follow_the_plan(arguments, "activate", task_vars["inventory_hostname"])
+            every = [placements_.normalise(placement, "activate") for placement in arguments["placements"]]
+            placements = [one for one in every if one["group"] == group]
+            if not placements:
+                return {"changed": False, "placements": [], "group": group}
+            return {**self._work("activate", placements, arguments), "group": group}
+        except AnsibleConnectionFailure:
+            raise
+        except Exception as error:
+            said = answers.finish("activate", answers.silent("host", str(error), ""))
+            return {**said, "group": group}
+
     def _follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:
         """What the orchestrator's plan has for this host takes the place of the variables."""
         told = orchestrator.ask({"ask": "observe" if phase == "observe" else "work", "host": host})
         if "error" in told:
             raise AnsibleActionFail(told["error"])
-        arguments["placements"] = told.get("placements", [])
+        removing = phase == "absent"
+        arguments["placements"] = [
+            one for one in told.get("placements", []) if (one["action"] == "remove") == removing
+        ]
         arguments["run"] = {**arguments["run"], **told.get("run", {})}
 
     def _work(
@@ -241,24 +272,30 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _judge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         policy = {**POLICY, **arguments["policy"]}
-        hosts = {
-            name: activated_on(task_vars["hostvars"][name])
-            for name in task_vars.get("ansible_play_batch", [])
-        }
+        group = max(0, arguments["group"])
+        hosts = activated_in(task_vars, group, policy["failed_hosts"])
         judge = _load("controller_program", "verdict").verdict.judge
         verdict: dict[str, Any] = judge(hosts, policy, bool(self._task.check_mode))
-        return verdict
+        return {**verdict, "group": group, "waited": bool(policy.get("waited"))}
+
+    def _wait(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The verdict after the canary: the rollout goes on, or stops as if the batch had failed."""
+        goes_on = bool(self._task.check_mode) or bool(orchestrator.ask({"ask": "wait"}).get("goes_on"))
+        rollback = arguments["policy"]["rollback"]
+        return {
+            **arguments["verdict"],
+            "waited": True,
+            "stop": not goes_on,
+            "undo_batch": not goes_on and rollback != "none",
+        }
 
     def _judge_tests(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The verdict again, now that the group's smoke tests have run."""
-        hosts = {
-            name: activated_on(task_vars["hostvars"][name])
-            for name in task_vars.get("ansible_play_batch", [])
-        }
+        judged = arguments["verdict"]
+        before = set(judged["failed_hosts"]) - set(judged["failed"])
+        hosts = activated_in(task_vars, judged["group"], before)
         smoked = smoked_on(task_vars, "__release_smoked")
-        verdict: dict[str, Any] = smoke.judge_tests(
-            arguments["verdict"], hosts, smoked, {**POLICY, **arguments["policy"]}
-        )
+        verdict: dict[str, Any] = smoke.judge_tests(judged, hosts, smoked, {**POLICY, **arguments["policy"]})
         return verdict
 
     def _smoke(
@@ -297,9 +334,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 task = tasks.get((placement["application"], placement["deployment_path"]))
                 if task and task["do"] == do:
                     chosen.append({**placement, **task})
-                elif do == "rollback" and (
-                    (name in verdict["vanished"] and placement["group"] == arguments["group"])
-                    or (verdict["roll_back_earlier"] and placement["group"] < arguments["group"])
+                elif (
+                    do == "rollback"
+                    and name in verdict["vanished"]
+                    and placement["group"] == max(0, arguments["group"])
                 ):
                     chosen.append(placement)
             if chosen:
@@ -308,13 +346,33 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         activated = arguments["activated"].get("placements", [])
         said = [one["message"] for one in [*activated, *done] if one.get("problem")]
         message = "; ".join(dict.fromkeys(said)) or ("the release did not get healthy" if failed else "")
-        settled = {"placements": done, "changed": any(one["changed"] for one in done), "failed": failed}
+        settled = {
+            "placements": done,
+            "changed": any(one["changed"] for one in done),
+            "failed": failed and not arguments["fails_later"],
+        }
         return {**settled, "msg": message} if message else settled
 
 
-def activated_on(variables: dict[str, Any]) -> list[dict[str, Any]] | None:
+def activated_in(
+    task_vars: dict[str, Any], group: int, before: Collection[str]
+) -> dict[str, list[dict[str, Any]] | None]:
+    """What activation of this group said on its hosts; those that failed `before` are not of it any more."""
+    every = {
+        name: task_vars["hostvars"][name].get("__release_activated")
+        for name in task_vars.get("ansible_play_batch", [])
+        if name not in before
+    }
+    return {name: activated_on(said) for name, said in every.items() if said and of_group(said, group)}
+
+
+def of_group(said: dict[str, Any], group: int) -> bool:
+    """Whether that is what activation said for this group; a connection that broke says nothing of groups."""
+    return bool(said.get("unreachable")) or said.get("group") == group
+
+
+def activated_on(said: dict[str, Any]) -> list[dict[str, Any]] | None:
     """What activation said on a host; None when the host vanished."""
-    said = variables.get("__release_activated") or {}
     placements: list[dict[str, Any]] = said.get("placements") or []
     if said.get("unreachable") or (not placements and (said.get("failed") or "problem" in said)):
         return None

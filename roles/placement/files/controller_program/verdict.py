@@ -30,7 +30,8 @@ def judge(hosts, policy, check_mode, check=check_health):
         `hosts`: host → list of `application`, `deployment_path`, `do` (confirm or rollback), `healthy`,
         `message`; `smoke`: application → hosts on which it is healthy and has smoke tests; `failed_hosts`,
         sorted; `failed`: those of this group; `stop`; `vanished`: hosts to switch back whatever they have;
-        `roll_back_earlier`; `done`: nothing is left to do for anybody.
+        `roll_back_earlier`; `settling`: hosts that have something to do after this; `done`: nothing is left to
+        do for anybody.
     """
     vanished = sorted(name for name, placements in hosts.items() if placements is None)
     hosts = {name: placements or [] for name, placements in hosts.items()}
@@ -58,6 +59,7 @@ def judge(hosts, policy, check_mode, check=check_health):
             ]
     earlier = stop and policy["rollback"] == "all"
     tested = {} if stop or check_mode else _find_tested(hosts, todo)
+    tested_hosts = {name for names in tested.values() for name in names}
     busy = any(todo.values()) or bool(failed) or earlier
     return {
         "hosts": todo,
@@ -66,6 +68,7 @@ def judge(hosts, policy, check_mode, check=check_health):
         "stop": stop,
         "vanished": vanished if undo else [],
         "roll_back_earlier": earlier,
+        "settling": sorted(failed | tested_hosts | {name for name, tasks in todo.items() if tasks}),
         "smoke": tested,
         "done": policy["last"] and not busy and not tested,
     }

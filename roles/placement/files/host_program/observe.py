@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from host_program import fences, processes, receipts, records, trees
 from host_program.paths import Paths
 from host_program.problems import Problem
@@ -57,8 +59,19 @@ def _observe(directory, receipt, verify):
         "configuration_digest": record["configuration_digest"] if record else "",
         "state": record["state"] if record else "none",
         "previous_version": previous["version"] if previous else "",
+        "releases": _kept(paths, receipt),
         "problems": problems,
     }
+
+
+def _kept(paths, receipt):
+    """The releases that lie there, those that were live last first; what died while it was staged is not among them."""
+    newest = sorted(receipt["releases"].items(), key=lambda item: -item[1]["sequence"])
+    return [
+        {key: record[key] for key in ("release", "version", "artifact_sha256", "state")}
+        for name, record in newest
+        if os.path.isdir(paths.release(name))
+    ]
 
 
 def _verify(root, entries):

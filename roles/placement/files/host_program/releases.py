@@ -103,10 +103,10 @@ def rollback(placement, request):
         return {"result": "switched_back", "changed": False, "message": "would be switched back"}
     here = Placement(placement, request)
     if here.live and here.live["run"] == request["run"]["id"] and here.live.get("restore"):
-        return {"changed": True, **_restore(here, _ours(here), "the batch failed")}
+        return {"changed": True, **_restore(here, _ours(here), "the rollout stopped")}
     if not here.live or here.live["run"] != request["run"]["id"] or here.live["proven"]:
         return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
-    return {"changed": True, **_switch_back(here, _ours(here), "the batch failed")}
+    return {"changed": True, **_switch_back(here, _ours(here), "the rollout stopped")}
 
 
 def absent(placement, request):
@@ -241,6 +241,9 @@ def _ask_health(here, name):
 
 def _settle(here, name, message):
     here.receipt["releases"][name]["state"] = "healthy"
+    left = here.receipt["releases"].get(here.live["previous"])
+    if left and here.request["run"].get("leaves_bad"):
+        left["state"] = "bad"  # so that the next rollback does not come back to what was left
     here.save()
     try:
         _prune(here, name)

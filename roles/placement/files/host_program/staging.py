@@ -38,6 +38,7 @@ def stage(placement, request):
             _remember(receipt, directory, request, kept)
         return {"changed": False, "message": "release {} is there already".format(kept)}
     artifact = placement["artifact"]
+    _require_place(artifact, placement)
     if artifact["delivery"] == "controller" and not artifact.get("local"):
         return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
     make_directory(paths.root)
@@ -49,6 +50,16 @@ def stage(placement, request):
     name = _free_name(paths, placement["release"])
     _unpack_beside(placement, request, paths, directory, receipt, name)
     return {"changed": True, "message": "release {} staged".format(name)}
+
+
+def _require_place(artifact, placement):
+    """A rollback names no place where the artifact is: the release is to be here already."""
+    if not artifact["location"]:
+        raise Problem(
+            "missing",
+            "release {} is not whole here any more".format(placement["release"]),
+            "roll back to another one with --to VERSION, or deploy what git asks for",
+        )
 
 
 def _remember(receipt, directory, request, name):
@@ -184,6 +195,7 @@ def _predict(placement, paths, receipt, directory, request):
     if kept:
         return {"changed": False, "message": "release {} is there already".format(kept)}
     artifact = placement["artifact"]
+    _require_place(artifact, placement)
     if artifact["packing"] == "tar" and artifact["location"].lower().endswith(".zst"):
         from host_program import zstd
 

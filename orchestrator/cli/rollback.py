@@ -1,0 +1,126 @@
+"""`orchestrator rollback`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.deploy import LOCK_TIMEOUT_SECONDS
+from orchestrator.cli.reports import check_reports, report_options
+
+if TYPE_CHECKING:
+    from orchestrator.attempt import Attempt
+    from orchestrator.rollback import RollbackOrder
+
+READ_ATTEMPTS = 300
+
+
+@click.command("rollback")
+@click.option("--environment", "-e", metavar="E", required=True, help="The environment.")
+@click.option(
+    "--application", "-a", "applications", multiple=True, metavar="A", help="Only this application."
+)
+@click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
+@click.option(
+    "--to",
+    metavar="VERSION|RECORD",
+    default="",
+    help="A version, or what was live after that attempt [the good release before].",
+)
+@click.option("--check", is_flag=True, help="Dry run: find what the real run would find, change nothing.")
+@click.option("--diff", is_flag=True, help="Show differences that ansible knows of.")
+@click.option("--forks", type=click.IntRange(1, 500), help="Hosts worked on at once.")
+@click.option(
+    "--lock-timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=LOCK_TIMEOUT_SECONDS,
+    show_default=True,
+    help="How long to wait for another deployment of the environment.",
+)
+@click.option(
+    "--no-lock",
+    "no_lock_reason",
+    metavar="REASON",
+    default="",
+    help="Roll back without the lock, for emergencies; the reason is recorded.",
+)
+@click.option(
+    "--override-window",
+    "override_window_reason",
+    metavar="REASON",
+    default="",
+    help="Go on outside of the environment's windows; the reason is recorded.",
+)
+@click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
+@report_options
+@click.option(
+    "--log", "log_path", metavar="FILE", default="", help="Ansible's own output [.git/orchestrator/logs]."
+)
+@click.pass_obj
+def command(directory: str, /, **options: Any) -> int:
+    """Go back to releases that were good: switched to where hosts keep them, fetched again where they do not.
+
+    Without --application and --to it undoes what the last deployment changed. Releases that are marked bad or were
+    never healthy are no targets; the releases that are left are marked bad. Git still wants what it says: the
+    next deployment of the branch brings that back.
+    """
+    import os
+
+    from orchestrator.attempt import Order
+    from orchestrator.cli.deploy import run_order
+    from orchestrator.edges.ci import detect_ci
+    from orchestrator.intent import Target
+
+    check_reports(options)
+    environment = options["environment"]
+    order = Order(
+        target=Target(directory=Path(directory), environment=environment, strict=True),
+        ci=detect_ci(os.environ),
+        applications=options["applications"],
+        limits=options["limits"],
+        check=options["check"],
+        diff=options["diff"],
+        forks=options["forks"],
+        lock_timeout_seconds=options["lock_timeout"],
+        no_lock_reason=" ".join(options["no_lock_reason"].split()),
+        override_window_reason=" ".join(options["override_window_reason"].split()),
+        rollback=_read_ledger(directory, environment, options["to"].strip()),
+    )
+    quiet = options["json_path"] == "-"
+    return run_order(directory, order, options, after=lambda attempt: _say_what_git_wants(attempt, quiet))
+
+
+def _read_ledger(directory: str, environment: str, to: str) -> RollbackOrder:
+    """What the ledger knows; without it a rollback to what hosts keep still works."""
+    from orchestrator.cli.ledger_reading import LedgerReader
+    from orchestrator.errors import GitError, LedgerError
+    from orchestrator.rollback import RollbackOrder
+
+    try:
+        reader = LedgerReader(directory, environment)
+        closed = (one for one in reader.by_start(environment) if not one.is_open)
+        records = tuple(reader.records(islice(closed, READ_ATTEMPTS)))
+        reader.warn()
+    except (GitError, LedgerError) as error:
+        click.echo(f"warning: the ledger cannot be read: {error.brief}", err=True)
+        return RollbackOrder(to=to, unread=error.brief)
+    return RollbackOrder(to=to, records=records)
+
+
+def _say_what_git_wants(attempt: Attempt, quiet: bool) -> None:
+    from orchestrator.core.rollback_plan import describe_wishes_of_git
+
+    if attempt.intent is None or attempt.plan is None:
+        return
+    branch = attempt.intent.revision.branch
+    for text in describe_wishes_of_git(attempt.intent.desired, attempt.plan):
+        click.echo(text, err=quiet)
+        click.echo(
+            f"  the next deployment of {branch or 'that branch'} brings it back; revert the commit that asks for it "
+            "to make the rollback last",
+            err=quiet,
+        )
