@@ -146,7 +146,7 @@ class DeploymentView:
 
         environment, branch = self.place(attempt)
         target = self._order.target
-        if target.worktree:
+        if target.worktree or self._order.rollback is not None:
             status = status_command(environment=environment, directory=directory)
             return "", status
         resume = resume_command(

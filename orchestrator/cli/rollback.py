@@ -72,6 +72,7 @@ def command(directory: str, /, **options: Any) -> int:
 
     from orchestrator.attempt import Order
     from orchestrator.cli.deploy import run_order
+    from orchestrator.cli.lasting_output import lasting_output
     from orchestrator.edges.ci import detect_ci
     from orchestrator.intent import Target
 
@@ -91,7 +92,8 @@ def command(directory: str, /, **options: Any) -> int:
         rollback=_read_ledger(directory, environment, options["to"].strip()),
     )
     quiet = options["json_path"] == "-"
-    return run_order(directory, order, options, after=lambda attempt: _say_what_git_wants(attempt, quiet))
+    with lasting_output():
+        return run_order(directory, order, options, after=lambda attempt: _say_what_git_wants(attempt, quiet))
 
 
 def _read_ledger(directory: str, environment: str, to: str) -> RollbackOrder:
