@@ -69,6 +69,8 @@ def _examine(directory: str, options: dict[str, Any]) -> Iterator[Finding]:
         if host.become_password is not None:
             reference = host.become_password
             yield from _attempt(f"secret {reference}", functools.partial(intent.secrets.value, reference))
+    for reference in sorted({one for place in desired.placements for one in place.secrets.values()}, key=str):
+        yield from _attempt(f"secret {reference}", functools.partial(intent.secrets.value, reference))
     hosts = tuple(host for host in desired.hosts if not host.maintenance)
     for host in hosts:
         if host.connection == "ssh" and not host.host_key:
