@@ -106,9 +106,10 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The command's exit code; every expected failure is rendered, none escapes as a traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _on_signal)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _on_signal)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has to keep what it promises
+        signal.signal(signal.SIGHUP, _on_signal)
     with _guarded_output():
         return _run(arguments)
 

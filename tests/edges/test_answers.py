@@ -71,13 +71,10 @@ def test_old_python_is_told_so_before_anything_of_ours_is_compiled() -> None:
 
 def test_host_whose_activation_said_nothing_has_vanished() -> None:
     activated_on = load_plugin().activated_on
-    for variables in (
-        {"__release_activated": {"failed": True, "msg": "x"}},
-        {"__release_activated": {"unreachable": True}},
-    ):
-        assert activated_on(variables) is None
+    for said in ({"failed": True, "msg": "x"}, {"unreachable": True}, {"problem": {"kind": "host"}}):
+        assert activated_on(said) is None
     assert activated_on({}) == []
-    assert activated_on({"__release_activated": {"placements": [1]}}) == [1]
+    assert activated_on({"placements": [1]}) == [1]
 
 
 def test_program_is_json_that_any_host_can_read() -> None:

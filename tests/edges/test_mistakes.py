@@ -85,6 +85,7 @@ def test_terminal_that_closes_ends_a_run_as_a_signal_does(clone: Clone) -> None:
         [sys.executable, "-m", "orchestrator", "deploy", "--branch", "dev"],
         cwd=clone.path,
         env={**clone.variables, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
