@@ -318,11 +318,11 @@ class Attempt:
 
     def _asking(
         self, state: State, intent: Intent, run: Run, cancelled: Callable[[], bool]
-    ) -> Callable[[str], bool]:
+    ) -> Callable[[str, Callable[[], bool]], bool]:
         """What decides whether the rollout goes on after its canary; every decision is recorded."""
         environment, canary = intent.desired.environment, intent.desired.strategy.canary
 
-        def ask(what: str) -> bool:
+        def ask(what: str, ended: Callable[[], bool]) -> bool:
             assert canary is not None
             waiting = CanaryWait(
                 canary=canary,
@@ -330,13 +330,13 @@ class Attempt:
                 environment=environment,
                 run=run.id,
                 say=self.listener.note,
-                cancelled=cancelled,
+                cancelled=lambda: cancelled() or ended(),
             )
             began = time.monotonic()
             decision = waiting.decide(what)
             self._phases["canary"] = time.monotonic() - began
             self._said.append(f"canary ({what}): {decision.why}")
-            if not decision.goes_on and not cancelled():
+            if not decision.goes_on and not cancelled() and not ended():
                 self.refusal = f"the rollout stopped after its canary ({what}): {decision.why}"
             return decision.goes_on
 

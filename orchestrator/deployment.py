@@ -53,7 +53,8 @@ class Deployment:
         planner: makes the plan once the hosts were asked.
         on_plan: called with the plan and what hosts said before any of them is touched; what it raises ends
             the attempt.
-        on_canary: asked whether the rollout goes on after its canary, with a sentence about what is live where.
+        on_canary: asked whether the rollout goes on after its canary, with a sentence about what is live where, and
+            with what says that the playbook has ended meanwhile.
         on_report: called with each report of a host.
         cancelled: whether the attempt is to end.
         plan: once it is made.
@@ -70,7 +71,7 @@ class Deployment:
     verify: bool = False
     forks: int | None = None
     on_plan: OnPlan = lambda plan, observed: None
-    on_canary: Callable[[str], bool] = lambda what: True
+    on_canary: Callable[[str, Callable[[], bool]], bool] = lambda what, ended: True
     on_report: Callable[[HostReport], None] = lambda report: None
     cancelled: Callable[[], bool] = lambda: False
     plan: Plan | None = None
@@ -181,5 +182,5 @@ class Deployment:
             groups=tuple(sorted({step.group for step in plan.changes if step.action != "remove"})),
             removals=tuple(sorted({step.group for step in plan.changes if step.action == "remove"})),
             canary=next((number for number, group in enumerate(plan.groups) if group.canary), -1),
-            wait=lambda: self.on_canary(describe_live(plan)),
+            wait=lambda ended: self.on_canary(describe_live(plan), ended),
         )

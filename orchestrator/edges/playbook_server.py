@@ -32,6 +32,7 @@ class Rollout:
         groups: the groups that are activated, in order.
         removals: the groups whose placements are removed once everything else went well, in order.
         canary: the group after which `wait` is asked whether the rollout goes on; -1: none.
+        wait: blocks until that is decided; its argument says whether nobody asks any more.
     """
 
     run: Mapping[str, Any] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class Rollout:
     groups: tuple[int, ...] = ()
     removals: tuple[int, ...] = ()
     canary: int = -1
-    wait: Callable[[], bool] = lambda: True
+    wait: Callable[[Callable[[], bool]], bool] = lambda ended: True
 
     def members(self) -> dict[str, list[str]]:
         """Group, as text, → its hosts."""
@@ -61,6 +62,7 @@ class PlaybookServer:
         self.path = path
         self._values = {str(reference): secrets.value(reference) for reference in references}
         self._closed = False
+        self._waiting = threading.Lock()
         self._observing, self._observation = threading.Event(), dict[str, Any]()
         self._decided, self._rollout = threading.Event(), Rollout()
         answer = self._answer
@@ -110,7 +112,8 @@ class PlaybookServer:
                     "canary": self._rollout.canary,
                 }
             case "wait":
-                goes_on = self._rollout.wait()
+                with self._waiting:
+                    goes_on = self._rollout.wait(lambda: self._closed)
                 return CLOSED if self._closed else {"goes_on": goes_on}
             case "work":
                 self._decided.wait()
@@ -126,10 +129,17 @@ class PlaybookServer:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
 
     def close(self) -> None:
-        """Nobody is answered any more; who still waits learns that there is no work."""
+        """Nobody is answered any more; who still waits learns that there is no work. Twice is as once.
+
+        A wait for an approval has ended, too: what it says of its end is part of the run.
+        """
+        if self._closed:
+            return
         self._closed = True
         self._observing.set()
         self._decided.set()
         self._server.shutdown()
         self._server.server_close()
+        with self._waiting:
+            pass
         self.path.unlink(missing_ok=True)

@@ -171,7 +171,9 @@ class RunningPlaybook:
             Exception: what `decide` raises, once the playbook has ended.
         """
         self.server.let_observe(observation or {})
-        return _follow(self.stream, _Planning(set(self.hosts), decide, self.server), on_report)
+        done = _follow(self.stream, _Planning(set(self.hosts), decide, self.server), on_report)
+        self.server.close()
+        return done
 
     def close(self) -> None:
         """It has ended; one that was not followed to its end is cancelled."""
