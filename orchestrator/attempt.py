@@ -10,20 +10,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from orchestrator import workflow
 from orchestrator.canary import CanaryWait
-from orchestrator.core.ci import CiRun
 from orchestrator.core.inventory import Run
-from orchestrator.core.lock_state import LockState
 from orchestrator.core.model import Desired
 from orchestrator.core.observed import Identity, ObservedHost
-from orchestrator.core.outcome import HostReport, Outcome
+from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.pruning import check_pruning
 from orchestrator.core.record import Record
-from orchestrator.core.required_plan import RequiredPlan, check_required_plan
+from orchestrator.core.required_plan import check_required_plan
 from orchestrator.core.settings import Settings
 from orchestrator.core.windows import judge_windows
 from orchestrator.deployment import Deployment
@@ -33,7 +30,8 @@ from orchestrator.edges.git_ledger import OUTAGE_SECONDS, Recorded
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.state import State, open_state, this_process
 from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError, WindowError
-from orchestrator.intent import Intent, Target, manifest_version_at
+from orchestrator.intent import Intent, manifest_version_at
+from orchestrator.order import Listener, Order
 from orchestrator.planning import GitPlanner, Planner
 from orchestrator.recording import (
     abandoned_record,
@@ -42,55 +40,8 @@ from orchestrator.recording import (
     failed_record,
     opened_record,
 )
-from orchestrator.rollback import RollbackOrder, RollbackPlanner
+from orchestrator.rollback import RollbackPlanner
 from orchestrator.tip import Choice, choose, moved_on
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What was asked for.
-
-    Attributes:
-        lock_timeout_seconds: how long to wait for the environment's lock.
-        no_lock_reason: deploy without it, for that reason; empty: never.
-        allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
-        override_window_reason: deploy outside of the windows, for that reason; empty: never.
-        prune: remove orphans, as `prune` in the environment does.
-        rollback: go back instead of where git says; None: deploy what git asks for.
-        required: the plan that it has to amount to; None: any.
-    """
-
-    target: Target
-    ci: CiRun = field(default_factory=lambda: CiRun(name="plain"))
-    applications: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
-    check: bool = False
-    diff: bool = False
-    verify: bool = False
-    forks: int | None = None
-    lock_timeout_seconds: float = 900.0
-    no_lock_reason: str = ""
-    allow_older_reason: str = ""
-    override_window_reason: str = ""
-    prune: bool = False
-    rollback: RollbackOrder | None = None
-    required: RequiredPlan | None = None
-
-
-class Listener(Protocol):
-    """Who is told what happens."""
-
-    def note(self, text: str) -> None:
-        """Something that a reader should know."""
-
-    def waiting(self, state: LockState) -> None:
-        """The environment is another's; called once for each holder."""
-
-    def planned(self, intent: Intent, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
-        """The plan, before any host is touched; raises to stop the attempt."""
-
-    def reported(self, report: HostReport) -> None:
-        """A host has said something."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -336,7 +287,7 @@ class Attempt:
             decision = waiting.decide(what)
             self._phases["canary"] = time.monotonic() - began
             self._said.append(f"canary ({what}): {decision.why}")
-            if not decision.goes_on and not cancelled() and not ended():
+            if not decision.goes_on and not waiting.cancelled():
                 self.refusal = f"the rollout stopped after its canary ({what}): {decision.why}"
             return decision.goes_on
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.core.inventory import Run
@@ -18,9 +17,7 @@ from orchestrator.edges.git import Revision
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.errors import OrchestratorError
 from orchestrator.intent import Intent
-
-if TYPE_CHECKING:
-    from orchestrator.attempt import Order
+from orchestrator.order import Order
 
 PROVEN = ("deployed", "unchanged", "unproven")
 

@@ -7,45 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.attempt_options import attempt_options, make_order
 from orchestrator.cli.options import make_target, target_options, write_json
-from orchestrator.cli.reports import check_reports, report_options, write_reports
+from orchestrator.cli.reports import write_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.attempt import Attempt, Order
+    from orchestrator.attempt import Attempt
     from orchestrator.cli.deployment_view import DeploymentView
     from orchestrator.errors import OrchestratorError
-
-LOCK_TIMEOUT_SECONDS = 900
+    from orchestrator.order import Order
 
 
 @click.command("deploy")
 @target_options
-@click.option("--check", is_flag=True, help="Dry run: find what the real run would find, change nothing.")
-@click.option("--diff", is_flag=True, help="Show differences that ansible knows of.")
+@attempt_options
 @click.option("--verify", is_flag=True, help="Hosts read every file of the live release again first.")
-@click.option(
-    "--application", "-a", "applications", multiple=True, metavar="A", help="Only this application."
-)
-@click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
 @click.option("--prune", is_flag=True, help="Remove what git no longer asks for, after everything else.")
-@click.option("--forks", type=click.IntRange(1, 500), help="Hosts worked on at once.")
-@click.option(
-    "--lock-timeout",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    default=LOCK_TIMEOUT_SECONDS,
-    show_default=True,
-    help="How long to wait for another deployment of the environment.",
-)
-@click.option(
-    "--no-lock",
-    "no_lock_reason",
-    metavar="REASON",
-    default="",
-    help="Deploy without the lock, for emergencies; the reason is recorded.",
-)
 @click.option(
     "--allow-older",
     "allow_older_reason",
@@ -59,18 +38,6 @@ LOCK_TIMEOUT_SECONDS = 900
     metavar="ID|FILE",
     default="",
     help="Refuse unless the plan is this one: an intent or plan id, or a file of plan --json.",
-)
-@click.option(
-    "--override-window",
-    "override_window_reason",
-    metavar="REASON",
-    default="",
-    help="Go on outside of the environment's windows; the reason is recorded.",
-)
-@click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
-@report_options
-@click.option(
-    "--log", "log_path", metavar="FILE", default="", help="Ansible's own output [.git/orchestrator/logs]."
 )
 @click.pass_obj
 def command(directory: str, /, **options: Any) -> int:
@@ -86,29 +53,13 @@ def command(directory: str, /, **options: Any) -> int:
 
 
 def _deploy(directory: str, options: dict[str, Any]) -> int:
-    import os
-
-    from orchestrator.attempt import Order
-    from orchestrator.edges.ci import detect_ci
     from orchestrator.edges.required_plan import read_required_plan
 
-    check_reports(options)
-    for name in ("no_lock_reason", "allow_older_reason", "override_window_reason"):
-        options[name] = " ".join(options[name].split())
-    order = Order(
-        target=make_target(directory, options, strict=True),
-        ci=detect_ci(os.environ),
-        applications=options["applications"],
-        limits=options["limits"],
-        check=options["check"],
-        diff=options["diff"],
+    order = make_order(
+        make_target(directory, options, strict=True),
+        options,
         verify=options["verify"],
-        override_window_reason=options["override_window_reason"],
         prune=options["prune"],
-        forks=options["forks"],
-        lock_timeout_seconds=options["lock_timeout"],
-        no_lock_reason=options["no_lock_reason"],
-        allow_older_reason=options["allow_older_reason"],
         required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
     )
     return run_order(directory, order, options)

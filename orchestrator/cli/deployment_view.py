@@ -17,13 +17,14 @@ from orchestrator.cli.tables import line, make_console, print_outcome, print_pla
 from orchestrator.edges.ci import LogGroups
 
 if TYPE_CHECKING:
-    from orchestrator.attempt import Attempt, Order
+    from orchestrator.attempt import Attempt
     from orchestrator.core.lock_state import LockState
     from orchestrator.core.observed import ObservedHost
     from orchestrator.core.outcome import HostReport, Outcome
     from orchestrator.core.plan import Plan
     from orchestrator.errors import OrchestratorError
     from orchestrator.intent import Intent
+    from orchestrator.order import Order
 
 SHOWN_FAILURES = 20
 

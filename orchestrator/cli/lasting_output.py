@@ -6,37 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from io import TextIOBase
-from typing import TextIO
+
+from orchestrator.edges.streams import StreamBefore
 
 
-class LastingStream(TextIOBase):
+class LastingStream(StreamBefore):
     """Hands everything on until that fails; from then on nobody reads it, and it goes nowhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.beneath = stream
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The stream's own."""
-        return self.beneath.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]
-        """The stream's own."""
-        return self.beneath.errors
-
-    def fileno(self) -> int:
-        """The stream's own."""
-        return self.beneath.fileno()
-
-    def isatty(self) -> bool:
-        """The stream's own."""
-        return self.beneath.isatty()
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
 
     def write(self, text: str) -> int:
         """What was written is on its way, or nobody wants it."""
@@ -63,10 +38,6 @@ class LastingStream(TextIOBase):
                 write(line)
         except OSError:
             self._give_up()
-
-    def close(self) -> None:
-        """Flushes; the stream beneath stays open."""
-        self.flush()
 
     def _give_up(self) -> None:
         with contextlib.suppress(OSError, ValueError):

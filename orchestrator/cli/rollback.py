@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.deploy import LOCK_TIMEOUT_SECONDS
-from orchestrator.cli.reports import check_reports, report_options
+from orchestrator.cli.attempt_options import attempt_options, make_order
 
 if TYPE_CHECKING:
     from orchestrator.attempt import Attempt
@@ -21,45 +20,12 @@ READ_ATTEMPTS = 300
 @click.command("rollback")
 @click.option("--environment", "-e", metavar="E", required=True, help="The environment.")
 @click.option(
-    "--application", "-a", "applications", multiple=True, metavar="A", help="Only this application."
-)
-@click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
-@click.option(
     "--to",
     metavar="VERSION|RECORD",
     default="",
     help="A version, or what was live after that attempt [the good release before].",
 )
-@click.option("--check", is_flag=True, help="Dry run: find what the real run would find, change nothing.")
-@click.option("--diff", is_flag=True, help="Show differences that ansible knows of.")
-@click.option("--forks", type=click.IntRange(1, 500), help="Hosts worked on at once.")
-@click.option(
-    "--lock-timeout",
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    default=LOCK_TIMEOUT_SECONDS,
-    show_default=True,
-    help="How long to wait for another deployment of the environment.",
-)
-@click.option(
-    "--no-lock",
-    "no_lock_reason",
-    metavar="REASON",
-    default="",
-    help="Roll back without the lock, for emergencies; the reason is recorded.",
-)
-@click.option(
-    "--override-window",
-    "override_window_reason",
-    metavar="REASON",
-    default="",
-    help="Go on outside of the environment's windows; the reason is recorded.",
-)
-@click.option("--json", "json_path", metavar="FILE", default="", help="The result for machines; - is stdout.")
-@report_options
-@click.option(
-    "--log", "log_path", metavar="FILE", default="", help="Ansible's own output [.git/orchestrator/logs]."
-)
+@attempt_options
 @click.pass_obj
 def command(directory: str, /, **options: Any) -> int:
     """Go back to releases that were good: switched to where hosts keep them, fetched again where they do not.
@@ -68,27 +34,14 @@ def command(directory: str, /, **options: Any) -> int:
     never healthy are no targets; the releases that are left are marked bad. Git still wants what it says: the
     next deployment of the branch brings that back.
     """
-    import os
-
-    from orchestrator.attempt import Order
     from orchestrator.cli.deploy import run_order
     from orchestrator.cli.lasting_output import lasting_output
-    from orchestrator.edges.ci import detect_ci
     from orchestrator.intent import Target
 
-    check_reports(options)
     environment = options["environment"]
-    order = Order(
-        target=Target(directory=Path(directory), environment=environment, strict=True),
-        ci=detect_ci(os.environ),
-        applications=options["applications"],
-        limits=options["limits"],
-        check=options["check"],
-        diff=options["diff"],
-        forks=options["forks"],
-        lock_timeout_seconds=options["lock_timeout"],
-        no_lock_reason=" ".join(options["no_lock_reason"].split()),
-        override_window_reason=" ".join(options["override_window_reason"].split()),
+    order = make_order(
+        Target(directory=Path(directory), environment=environment, strict=True),
+        options,
         rollback=_read_ledger(directory, environment, options["to"].strip()),
     )
     quiet = options["json_path"] == "-"

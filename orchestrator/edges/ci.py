@@ -9,12 +9,12 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
 from orchestrator.core.ci import CiName, CiRun, parse_ci
 from orchestrator.core.ci_log import can_nest, group_end, group_start, has_groups, neutralise
+from orchestrator.edges.streams import StreamBefore
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
@@ -25,7 +25,7 @@ def detect_ci(environ: Mapping[str, str]) -> CiRun:
     return parse_ci(environ, event)
 
 
-class GuardedStream(TextIOBase):
+class GuardedStream(StreamBefore):
     """A stream to a CI's log whose lines command nothing: every line passes `neutralise`.
 
     Commands of our own go through `write_command`. Lines are handed on as they end, so that standard output
@@ -33,32 +33,10 @@ class GuardedStream(TextIOBase):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self.beneath = stream
+        super().__init__(stream)
         self._unfinished = ""
         self._flushed = 0
         self._shown = ""
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The stream's own."""
-        return self.beneath.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]
-        """The stream's own."""
-        return self.beneath.errors
-
-    def fileno(self) -> int:
-        """The stream's own."""
-        return self.beneath.fileno()
-
-    def isatty(self) -> bool:
-        """The stream's own."""
-        return self.beneath.isatty()
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
 
     def write(self, text: str) -> int:
         """Hands on the lines that end in `text`; the rest waits for its end, or for `flush`."""
@@ -79,10 +57,6 @@ class GuardedStream(TextIOBase):
         if len(self._unfinished) > self._flushed:
             self._show("")
         self.beneath.flush()
-
-    def close(self) -> None:
-        """Flushes; the stream beneath stays open."""
-        self.flush()
 
     def write_command(self, line: str) -> None:
         """Writes a line that the CI is meant to obey, on a line of its own."""
