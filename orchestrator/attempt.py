@@ -94,7 +94,7 @@ class Attempt:
         if order.rollback is not None and choice.tip is not None:
             choice = self.choice = replace(choice, revision=choice.tip, superseded="")
         run = workflow.new_run(repository, actor=order.ci.actor)
-        run = self.run = replace(run, leaves_bad=order.rollback is not None)
+        run = self.run = replace(run, leaves_bad=order.is_rollback)
         if choice.superseded and not order.allow_older_reason:
             self._give_way_at_once(repository, choice)
             return

@@ -26,7 +26,7 @@ class Order:
         allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
         override_window_reason: deploy outside of the windows, for that reason; empty: never.
         prune: remove orphans, as `prune` in the environment does.
-        rollback: go back instead of where git says; None: deploy what git asks for.
+        rollback: to releases that were good instead of where git says; None: deploy what git asks for.
         required: the plan that it has to amount to; None: any.
     """
 
@@ -45,6 +45,11 @@ class Order:
     prune: bool = False
     rollback: RollbackOrder | None = None
     required: RequiredPlan | None = None
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether what is left behind is left because it is bad."""
+        return self.rollback is not None and not self.rollback.last_good
 
 
 class Listener(Protocol):

@@ -1,4 +1,4 @@
-"""A rollback: the releases that were good, switched to where they are kept, fetched again where they are not."""
+"""Releases that were good: switched to where they are kept, fetched again where they are not."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from orchestrator.core.rollback import (
     Key,
     Wish,
     choose_release,
+    commits_with,
     describe_kept,
     goods_of,
     key_of,
     last_changed,
+    last_good,
     live_after,
 )
 from orchestrator.core.rollback_plan import Aim, compile_rollback
@@ -40,14 +42,18 @@ class RollbackOrder:
         to: a version, or an attempt's id; empty: the good release before the live one.
         records: closed attempts of the environment as the ledger has them, newest first.
         unread: why the ledger could not be read; empty when it was.
+        last_good: bring hosts to what the last attempt that succeeded left live elsewhere; no rollback.
     """
 
     to: str = ""
+    last_good: bool = False
     records: tuple[Record, ...] = ()
     unread: str = ""
 
     def wish(self) -> Wish:
         """What `to` means."""
+        if self.last_good:
+            return Wish(latest=last_good(self.records))
         record = self._record()
         if record is not None:
             return Wish(exact=live_after(record))
@@ -71,7 +77,7 @@ class RollbackOrder:
         keys: frozenset[Key] | None = None
         if wish.exact is not None:
             keys = frozenset(wish.exact)
-        elif not wish.version and not applications and len(names) > 1:
+        elif not wish.version and wish.latest is None and not applications and len(names) > 1:
             keys = last_changed(self.records)
             if not keys:
                 why = self.unread or "the ledger knows of no deployment that changed anything here"
@@ -85,7 +91,7 @@ class RollbackOrder:
             placements = tuple(one for one in placements if key_of(one) in keys)
         if not placements:
             raise RollbackError(
-                "nothing that is to be rolled back is among the selected placements",
+                f"nothing that is to be {self.verb} is among the selected placements",
                 resolution="look at `orchestrator history` and `orchestrator status`, and name --application, "
                 "--limit or --to",
             )
@@ -93,9 +99,16 @@ class RollbackOrder:
 
     def reason(self) -> str:
         """For the record."""
+        if self.last_good:
+            return "the last good state"
         if not self.to:
             return "rollback to the good release before"
         return f"rollback to {'what was live after ' if self._record() else ''}{self.to}"
+
+    @property
+    def verb(self) -> str:
+        """What is done to placements, as in `they are …`."""
+        return "brought to the last good state" if self.last_good else "rolled back"
 
     def _record(self) -> Record | None:
         return next((one for one in self.records if one.id == self.to), None)
@@ -153,10 +166,12 @@ class RollbackPlanner:
                 problems.append(f"{name} on {host.name}: {error.brief}")
         if problems:
             raise RollbackError(
-                f"{len(problems)} of {len(self.selected.placements)} placements cannot be rolled back, and every "
-                "host is left as it was",
+                f"{len(problems)} of {len(self.selected.placements)} placements cannot be {self.order.verb}, and "
+                "every host is left as it was",
                 details=tuple(problems),
-                resolution="name another release with --to, or leave these out with --application or --limit",
+                resolution="leave these out with --application or --limit"
+                if self.order.last_good
+                else "name another release with --to, or leave these out with --application or --limit",
             )
         fingerprints = fingerprints_of(self.intent)
         plan = compile_rollback(
@@ -201,17 +216,22 @@ class RollbackPlanner:
         return self._found[key]
 
     def _application_at(self, name: str, good: Good) -> Application:
-        if not good.commit:
+        commits = commits_with(self.order.records, name, good)
+        for commit in commits:
+            for placement in self._desired_at(commit).placements:
+                application = placement.application
+                if application.name == name and application.version == good.version:
+                    return application
+        if not commits:
             raise RollbackError("the ledger does not say which commit it came from")
-        if good.commit not in self._commits:
-            revision = self.intent.repository.resolve_ref(good.commit)
-            desired = read_intent_at(self.intent.repository, revision, self.intent.desired.environment)
-            self._commits[good.commit] = desired.desired
-        for placement in self._commits[good.commit].placements:
-            application = placement.application
-            if application.name == name and application.version == good.version:
-                return application
-        raise RollbackError(f"{good.commit[:10]} does not ask for it")
+        raise RollbackError(f"{', '.join(commit[:10] for commit in commits[:5])} does not ask for it")
+
+    def _desired_at(self, commit: str) -> Desired:
+        if commit not in self._commits:
+            revision = self.intent.repository.resolve_ref(commit)
+            found = read_intent_at(self.intent.repository, revision, self.intent.desired.environment)
+            self._commits[commit] = found.desired
+        return self._commits[commit]
 
     def _can_be_read(self, reference: Reference) -> bool:
         try:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.deployment_view import DeploymentView
     from orchestrator.errors import OrchestratorError
     from orchestrator.order import Order
+    from orchestrator.rollback import RollbackOrder
 
 
 @click.command("deploy")
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 @attempt_options
 @click.option("--verify", is_flag=True, help="Hosts read every file of the live release again first.")
 @click.option("--prune", is_flag=True, help="Remove what git no longer asks for, after everything else.")
+@click.option(
+    "--last-good",
+    is_flag=True,
+    help="With -e and --limit: what the last attempt that succeeded left live, for hosts that come back.",
+)
 @click.option(
     "--allow-older",
     "allow_older_reason",
@@ -58,11 +64,24 @@ def _deploy(directory: str, options: dict[str, Any]) -> int:
     order = make_order(
         make_target(directory, options, strict=True),
         options,
+        rollback=_last_good(directory, options) if options["last_good"] else None,
         verify=options["verify"],
         prune=options["prune"],
         required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
     )
     return run_order(directory, order, options)
+
+
+def _last_good(directory: str, options: dict[str, Any]) -> RollbackOrder:
+    from orchestrator.cli.rollback import read_rollback
+    from orchestrator.errors import UsageError
+
+    if not options["limits"] or not options["environment"] or options["ref"] or options["worktree"]:
+        raise UsageError(
+            "--last-good brings single hosts to what succeeded elsewhere: it goes with --environment and --limit",
+            resolution="say which hosts: orchestrator deploy --environment E --last-good --limit HOST",
+        )
+    return read_rollback(directory, options["environment"], "", last_good=True)
 
 
 def run_order(

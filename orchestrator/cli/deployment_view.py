@@ -77,8 +77,9 @@ class DeploymentView:
 
     def planned(self, intent: Intent, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         """See `orchestrator.attempt.Listener`."""
-        kind = "Deployment" if self._order.rollback is None else "Rollback"
-        mode = "Check" if self._order.check and kind == "Deployment" else kind
+        mode = "Rollback" if self._order.is_rollback else "Check" if self._order.check else "Deployment"
+        if self._order.rollback is not None and self._order.rollback.last_good:
+            mode = f"{mode} of the last good state"
         title = f"{mode} of {plan.identity.environment} at {intent.revision.label}, manifest {plan.manifest_version}"
         with self._progress.paused():
             if not self._quiet:

@@ -42,14 +42,14 @@ def command(directory: str, /, **options: Any) -> int:
     order = make_order(
         Target(directory=Path(directory), environment=environment, strict=True),
         options,
-        rollback=_read_ledger(directory, environment, options["to"].strip()),
+        rollback=read_rollback(directory, environment, options["to"].strip()),
     )
     quiet = options["json_path"] == "-"
     with lasting_output():
         return run_order(directory, order, options, after=lambda attempt: _say_what_git_wants(attempt, quiet))
 
 
-def _read_ledger(directory: str, environment: str, to: str) -> RollbackOrder:
+def read_rollback(directory: str, environment: str, to: str, *, last_good: bool = False) -> RollbackOrder:
     """What the ledger knows; without it a rollback to what hosts keep still works."""
     from orchestrator.cli.ledger_reading import LedgerReader
     from orchestrator.errors import GitError, LedgerError
@@ -62,8 +62,8 @@ def _read_ledger(directory: str, environment: str, to: str) -> RollbackOrder:
         reader.warn()
     except (GitError, LedgerError) as error:
         click.echo(f"warning: the ledger cannot be read: {error.brief}", err=True)
-        return RollbackOrder(to=to, unread=error.brief)
-    return RollbackOrder(to=to, records=records)
+        return RollbackOrder(to=to, unread=error.brief, last_good=last_good)
+    return RollbackOrder(to=to, records=records, last_good=last_good)
 
 
 def _say_what_git_wants(attempt: Attempt, quiet: bool) -> None:

@@ -35,10 +35,12 @@ class Wish:
     Attributes:
         version: of every placement.
         exact: for each placement, what was live after some attempt.
+        latest: for each application, what is to be live wherever it goes, even where nothing is live yet.
     """
 
     version: str = ""
     exact: Mapping[Key, Good] | None = None
+    latest: Mapping[str, Good] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,34 @@ def live_after(record: Record) -> dict[Key, Good]:
     }
 
 
+def last_good(records: Iterable[Record]) -> dict[str, Good]:
+    """Return for each application what the newest attempt that succeeded has left live.
+
+    Args:
+        records: newest first.
+    """
+    found: dict[str, Good] = {}
+    for record in records:
+        if record.verdict == "success":
+            for (name, _, _), good in live_after(record).items():
+                found.setdefault(name, good)
+    return found
+
+
+def commits_with(records: Iterable[Record], name: str, good: Good) -> tuple[str, ...]:
+    """Return the commits that made that release live, the newest first; one of them asks for it.
+
+    The others are of attempts that found it there, or went back to it, while git asked for something else.
+    """
+    found = [good.commit] + [
+        record.commit
+        for record in records
+        for one in record.placements
+        if one.result in GOOD and one.application == name and one.artifact_sha256 == good.artifact_sha256
+    ]
+    return tuple(dict.fromkeys(commit for commit in found if commit))
+
+
 def choose_release(
     key: Key, found: ObservedPlacement | None, wish: Wish, goods: Mapping[Key, tuple[Good, ...]]
 ) -> Choice | str:
@@ -120,6 +150,8 @@ def choose_release(
     Args:
         goods: as `goods_of` returns them.
     """
+    if wish.latest is not None:
+        return _choose_latest(key[0], found, wish.latest)
     if found is None or found.state == "none":
         return "nothing is live there"
     mine = goods.get(key, ())
@@ -157,6 +189,17 @@ def _choose_exact(good: Good, found: ObservedPlacement, known: Iterable[Good]) -
     kept = [one for one in found.releases if is_it(one.release, one.version, one.artifact_sha256)]
     again = [one for one in known if is_it(one.release, one.version, one.artifact_sha256)]
     return _take(good.version, kept, again, found)
+
+
+def _choose_latest(name: str, found: ObservedPlacement | None, latest: Mapping[str, Good]) -> Choice | str:
+    if name not in latest:
+        return "the ledger knows of no attempt that succeeded with it"
+    good = latest[name]
+    for kept in found.releases if found is not None else ():
+        if kept.release == good.release and kept.state == "healthy":
+            stays = found is not None and found.release == good.release
+            return Choice(good=good, stays=stays, kept=not stays)
+    return Choice(good=good)
 
 
 def _choose_version(version: str, found: ObservedPlacement, known: Iterable[Good]) -> Choice | str:

@@ -16,10 +16,12 @@ from orchestrator.core.rollback import (
     Good,
     Wish,
     choose_release,
+    commits_with,
     describe_kept,
     goods_of,
     key_of,
     last_changed,
+    last_good,
     live_after,
 )
 from orchestrator.core.rollback_plan import Aim, compile_rollback, describe_wishes_of_git
@@ -209,3 +211,40 @@ def test_rollback_is_gone_on_with_by_the_same_command() -> None:
     assert resume_command(environment="dev", rollback_to="1", limits=("h1",)) == (
         "orchestrator rollback --environment dev --limit=h1 --to=1"
     )
+
+
+def test_last_good_state_is_what_the_newest_attempt_that_succeeded_left() -> None:
+    records = [
+        record("4", ("web1", "switched_back", "3"), verdict="failed"),
+        record("3", ("web1", "deployed", "3"), ("web2", "failed", "2"), verdict="partial"),
+        record("2", ("web1", "deployed", "2"), commit="c2", verdict="success"),
+        record("1", ("web1", "deployed", "1"), verdict="success"),
+    ]
+    assert last_good(records) == {"site": good("2", "c2")}
+
+
+@pytest.mark.parametrize(
+    ("found", "choice"),
+    [
+        (None, Choice(good=good("2"))),
+        (live("1", state="none"), Choice(good=good("2"))),
+        (live("2"), Choice(good=good("2"), stays=True)),
+        (live("1", kept("2")), Choice(good=good("2"), kept=True)),
+        (live("1", kept("2", "bad")), Choice(good=good("2"))),
+    ],
+)
+def test_host_that_comes_back_gets_it_wherever_it_stands(
+    found: ObservedPlacement | None, choice: Choice
+) -> None:
+    assert chosen(found, Wish(latest={"site": good("2")})) == choice
+    assert chosen(found, Wish(latest={})) == "the ledger knows of no attempt that succeeded with it"
+
+
+def test_release_is_looked_for_at_every_commit_that_had_it() -> None:
+    records = [
+        record("3", ("web2", "deployed", "1"), ("web1", "deployed", "1"), commit="c3", kind="rollback"),
+        record("2", ("web1", "failed", "1"), commit="c2"),
+        record("1", ("web1", "deployed", "1"), commit="c1"),
+    ]
+    assert commits_with(records, "site", good("1", "c9")) == ("c9", "c3", "c1")
+    assert commits_with((), "site", good("1", "")) == ()

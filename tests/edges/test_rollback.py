@@ -118,3 +118,32 @@ def test_version_of_several_applications_has_to_be_named(ground: Ground) -> None
     ground.run("rollback", "-e", "dev", "--to", "1", expect=64)
     roll_back(ground, "--to", "1", "--application", "api")
     assert (set(ground.live("api").values()), set(ground.live().values())) == ({"1"}, {"2"})
+
+
+def test_release_is_fetched_again_after_a_rollback_to_it(ground: Ground) -> None:
+    """The rollback's record names the commit that git was at, which asks for another version."""
+    ground.settings["keep_releases"] = 1
+    deploy(ground, "1", "2")
+    roll_back(ground, "--to", "1")
+    deploy(ground, "3", "4")
+    roll_back(ground, "--to", "1")
+    assert set(ground.live().values()) == {"1"}
+
+
+def test_host_that_comes_back_is_brought_to_the_last_good_state(ground: Ground) -> None:
+    ground.environment["hosts"]["h3"] = {**ground.environment["hosts"]["h1"], "maintenance": True}
+    deploy(ground, "1", "2")
+    ground.sick |= {("h1", "3")}
+    del ground.environment["hosts"]["h3"]["maintenance"]
+    ground.release("3")
+    ground.deploy(expect=23)
+    command = ("--environment", "dev", "--last-good")
+    assert "goes with --environment and --limit" in str(ground.deploy(*command, expect=64)["output"])
+    checked = ground.deploy(*command, "--limit", "h3", "--check")
+    assert (results(checked), ground.live_on("h3")) == ({"h3": "deployed"}, "")
+    document = ground.deploy(*command, "--limit", "h3")
+    assert results(document) == {"h3": "deployed"}
+    assert ground.live() == {"h1": "2", "h2": "2", "h3": "2"}
+    history = json.loads(ground.run("history", "dev", "--json", "-"))["attempts"]
+    assert (history[0]["kind"], history[0]["reasons"]) == ("deploy", ["the last good state"])
+    assert results(ground.deploy(*command, "--limit", "h3")) == {"h3": "unchanged"}
