@@ -195,8 +195,13 @@ class DeploymentView:
     def _show_ansible(self, outcome: Outcome, output: str, log: Path | None) -> None:
         if outcome.verdict == "success" or not output:
             return
-        lines = [text for text in output.splitlines() if text.startswith(("fatal:", "[ERROR]"))]
-        with self._groups.group("What ansible said of failed hosts"):
+        said = [json.dumps(one.message)[1:-1] for one in outcome.placements if one.message]
+        lines = [
+            text
+            for text in output.splitlines()
+            if text.startswith(("fatal:", "[ERROR]")) and not any(message in text for message in said)
+        ]
+        with self._groups.group("What ansible said of failed hosts") if lines else contextlib.nullcontext():
             for text in lines[:SHOWN_FAILURES]:
                 click.echo(f"ansible: {text[:400]}", err=True)
         if log:

@@ -47,6 +47,7 @@ class Progress:
         self._console = make_console(error=True)
         self._states: dict[str, tuple[str, str, float]] = dict.fromkeys(hosts, ("waiting", "dim", 0.0))
         self._quiet = quiet
+        self._said: dict[str, set[str]] = {}
         self._live: Any = None
 
     def __enter__(self) -> Progress:
@@ -96,13 +97,19 @@ class Progress:
         good = word == DONE[report.phase]
         self._states[report.host] = (word, "green" if good else "red", 0.0)
         if self._live is None and not (good and (self._quiet or report.phase == "observe")):
-            said = "; ".join(
-                f"{one['application']}: {one['message']}" for one in report.result.get("placements") or ()
-            )
-            said = said or " ".join(str(report.result.get("msg", "")).split())
+            said = "; ".join(self._news(report))
             self._console.print(
                 f"{report.phase:9}{report.host}: {word}{f' ({said})' if said else ''}", soft_wrap=True
             )
+
+    def _news(self, report: HostReport) -> list[str]:
+        """What the host says of its placements, else of the task; what it has said before is left out."""
+        told = self._said.setdefault(report.host, set())
+        said = {one["message"]: f"{one['application']}: " for one in report.result.get("placements") or ()}
+        said = said or {" ".join(str(report.result.get("msg", "")).split()): ""}
+        news = [prefix + message for message, prefix in said.items() if message and message not in told]
+        told.update(said)
+        return news
 
     def _render(self) -> Any:
         from rich.console import Group

@@ -11,6 +11,12 @@ from orchestrator.cli.options import make_target, target_options, write_json
 
 @click.command("status")
 @target_options
+@click.argument("name", metavar="[ENV]", default="")
+@click.option(
+    "--application", "-a", "applications", multiple=True, metavar="A", help="Only this application."
+)
+@click.option("--limit", "-l", "limits", multiple=True, metavar="HOST|REGION", help="Only these hosts.")
+@click.option("--detailed-exitcode", is_flag=True, help="2 when anything is not as git asks for, or unknown.")
 @click.option("--verify", is_flag=True, help="Hosts read every file of the live release again.")
 @click.option("--json", "json_path", metavar="FILE", default="", help="The table for machines; - is stdout.")
 @click.pass_obj
@@ -18,8 +24,11 @@ def command(directory: str, /, **options: Any) -> int:
     """Show desired and installed, application × host; drift and hosts that cannot be asked."""
     from orchestrator import workflow
     from orchestrator.cli.tables import line, make_console, print_table
-    from orchestrator.errors import OrchestratorError
+    from orchestrator.errors import OrchestratorError, UsageError
 
+    if options["name"] and options["environment"] not in ("", options["name"]):
+        raise UsageError("two environments are named", resolution="name one, or none for all of them")
+    options["environment"] = options["environment"] or options["name"]
     target = make_target(directory, options)
     one = target.branch or target.environment or target.ref or target.worktree
     names = (target.environment,) if one else workflow.environments_of(target)
@@ -27,7 +36,7 @@ def command(directory: str, /, **options: Any) -> int:
     for name in names:
         try:
             chosen = target if one else make_target(directory, {**options, "environment": name})
-            rows.extend(_rows(chosen, verify=options["verify"]))
+            rows.extend(_rows(chosen, options))
         except OrchestratorError as error:
             if one:
                 raise
@@ -43,20 +52,29 @@ def command(directory: str, /, **options: Any) -> int:
             line(console, "no environment of this repository has a placement")
     if first is not None:
         raise first
-    return 0
+    differs = any(row["state"] != "in sync" for row in rows)
+    return 2 if options["detailed_exitcode"] and differs else 0
 
 
-def _rows(target: Any, *, verify: bool) -> list[dict[str, str]]:
+def _rows(target: Any, options: dict[str, Any]) -> list[dict[str, str]]:
     from orchestrator import workflow
     from orchestrator.cli.progress import Progress
 
     intent = workflow.read_intent(target)
     artifacts = workflow.resolve(intent, offline=True)
-    names = {placement.host.name for placement in intent.desired.placements}
+    selected = workflow.select(intent, options["applications"], options["limits"])
+    names = {placement.host.name for placement in selected.placements}
     hosts = tuple(host for host in intent.desired.hosts if host.name in names)
     with workflow.open_workspace(intent) as workspace, Progress(sorted(names), quiet=True) as progress:
-        observed = workflow.observe(intent, workspace, hosts, verify=verify, on_report=progress)
-    plan = workflow.compile_intent(intent, artifacts, observed, fingerprints=workflow.fingerprints_of(intent))
+        observed = workflow.observe(intent, workspace, hosts, verify=options["verify"], on_report=progress)
+    plan = workflow.compile_intent(
+        intent,
+        artifacts,
+        observed,
+        selected,
+        options["applications"],
+        fingerprints=workflow.fingerprints_of(intent),
+    )
     rows = []
     for step in plan.steps:
         found = observed[step.host].placements.get((step.application, step.deployment_path))
@@ -74,6 +92,8 @@ def _rows(target: Any, *, verify: bool) -> list[dict[str, str]]:
             }
         )
     for orphan in plan.orphans:
+        if options["applications"] and orphan.application not in options["applications"]:
+            continue
         rows.append(
             {
                 "environment": plan.identity.environment,

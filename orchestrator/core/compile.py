@@ -223,7 +223,7 @@ def _decide(
     if not release:
         return "install", found.version, "the artifact is not resolved; nothing happens if it is the same"
     if found.release != release:
-        return "install", found.version, _reason_to_install(version, found)
+        return "install", found.version, _reason_to_install(version, release, found)
     if found.problems:
         return "verify", found.version, "; ".join(found.problems)
     if found.state == "bad":
@@ -235,7 +235,10 @@ def _decide(
     return "skip", found.version, f"already on {version}, receipt verified"
 
 
-def _reason_to_install(version: str, found: ObservedPlacement) -> str:
+def _reason_to_install(version: str, release: str, found: ObservedPlacement) -> str:
+    known = next((one for one in found.releases if one.release == release), None)
+    if known is not None and known.state == "bad":
+        return f"git asks for {version}, which was switched back here before"
     if found.version != version:
         return f"git asks for {version}"
     return f"{version} has other bytes or is unpacked otherwise than the release that is live"

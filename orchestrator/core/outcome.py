@@ -79,6 +79,7 @@ class PlacementOutcome:
         version: what is live as far as is known; None when nobody can say.
         kind: the kind of problem, empty without one; `stopped` where it was switched back for others' sake.
         message: one sentence for the reader.
+        resolution: what to do about it, in the host's words; empty where it knows none.
         seconds: what the host spent on it, all phases together.
         tests: the smoke tests that ran for it.
     """
@@ -93,6 +94,7 @@ class PlacementOutcome:
     version: str | None
     kind: str
     message: str
+    resolution: str = ""
     seconds: float = 0.0
     tests: tuple[SmokeOutcome, ...] = ()
 
@@ -132,9 +134,17 @@ def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, c
         seconds = sum(float(answer.get("seconds", 0.0)) for answer in answers.values())
         folded = _fold_step(step, by_host.get(step.host, {}), answers)
         tests = tuple(_read_test(test) for test in answers.get("smoke", {}).get("tests", ()))
-        outcomes.append(replace(folded, seconds=round(seconds, 3), tests=tests))
+        resolution = "" if folded.result in FINE else _remedy(by_host.get(step.host, {}), answers)
+        outcomes.append(replace(folded, resolution=resolution, seconds=round(seconds, 3), tests=tests))
     verdict = _judge(plan, tuple(outcomes), finished, cancelled)
     return Outcome(verdict=verdict, placements=tuple(outcomes))
+
+
+def _remedy(reports: Mapping[str, HostReport], answers: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the host says is to be done about the placement; else about the host as a whole."""
+    said = [*answers.values(), *(report.result for report in reports.values())]
+    problems = [answer.get("problem") or {} for answer in said]
+    return next((str(problem["resolution"]) for problem in problems if problem.get("resolution")), "")
 
 
 def _read_test(test: Mapping[str, Any]) -> SmokeOutcome:

@@ -81,10 +81,12 @@ def error_for_outcome(outcome: Outcome) -> OrchestratorError | None:
         )
     causes = [one for one in bad if one.kind not in ("", STOPPED)] or bad
     kind = causes[0].kind if causes else ""
+    said = dict.fromkeys(one.resolution for one in causes if one.resolution)
     return BY_KIND.get(kind, StageError)(
         f"the deployment failed on {len({one.host for one in causes})} host(s)",
         details=tuple(f"{one.application} on {one.host}: {one.result}: {one.message}" for one in causes),
-        resolution=REMEDIES.get(kind, "the hosts' own messages are above; run it again when that is mended"),
+        resolution="; ".join(said)
+        or REMEDIES.get(kind, "the hosts' own messages are above; run it again when that is mended"),
     )
 
 
