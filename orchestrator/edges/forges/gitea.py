@@ -1,12 +1,13 @@
 """Gitea and Forgejo through pyforgejo, whose part of the API both have.
 
 Sources: the API documents (`/swagger.v1.json`) of Gitea 1.26 and Forgejo 11: pulls, issue comments, commit statuses,
-reviews, collaborators. Neither has an API for deployments.
+reviews. Neither has an API for deployments.
 """
 
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,6 @@ from orchestrator.edges.forges.transport import USER_AGENT, ForgeAnswerError, Ga
 MAX_COMMENT = 65_536
 PAGE, MAX_PAGES = 50, 200
 ACTIONS_USERS = frozenset({"gitea-actions", "forgejo-actions"})
-_WRITERS = ("owner", "admin", "write")
 _DECIDING = ("APPROVED", "REQUEST_CHANGES")
 
 
@@ -37,13 +37,11 @@ class GiteaForge:
     def __init__(self, location: ForgeLocation, token: str, gate: Gate) -> None:
         self._location = location
         self._owner, _, self._name = location.project.partition("/")
-        self._api: Any = PyforgejoApi(
-            base_url=location.api_url,
-            api_key=token,
-            httpx_client=httpx.Client(
-                transport=GatedTransport(gate), headers={"User-Agent": USER_AGENT}, follow_redirects=False
-            ),
+        client = httpx.Client(
+            transport=GatedTransport(gate), headers={"User-Agent": USER_AGENT}, follow_redirects=False
         )
+        weakref.finalize(self, client.close)
+        self._api: Any = PyforgejoApi(base_url=location.api_url, api_key=token, httpx_client=client)
 
     @property
     def label(self) -> str:
@@ -117,7 +115,11 @@ class GiteaForge:
         return "Gitea and Forgejo keep no list of deployments; the commit's status says it"
 
     def approvals(self, commit: str) -> tuple[Approval, ...]:
-        """See `Forge`."""
+        """See `Forge`.
+
+        `official` is the forge's word for a review of somebody who may write, or of those alone whom the branch's
+        protection lists; only an administrator's token could ask for permissions.
+        """
         with speaking(self._location, f"who approved {commit[:10]}"):
             try:
                 pull = self._api.repository.repo_get_commit_pull_request(self._owner, self._name, commit)
@@ -182,17 +184,8 @@ class GiteaForge:
         for login, review in latest.items():
             is_current = review.state == "APPROVED" and not review.stale and not review.dismissed
             is_current = is_current and review.commit_id == pull.head.sha
-            if is_current and login != pull.user.login and self._may_write(login):
+            if is_current and login != pull.user.login and review.official:
                 yield Approval(user=login, number=pull.number, branch=pull.base.ref, head=pull.head.sha)
-
-    def _may_write(self, login: str) -> bool:
-        try:
-            said = self._api.repository.repo_get_repo_permissions(self._owner, self._name, login)
-        except ForgeAnswerError as error:
-            if error.status == 404:
-                return False
-            raise
-        return said.permission in _WRITERS
 
     def _own_names(self) -> frozenset[str]:
         """Ours; a job's own token has no user that could be asked for."""

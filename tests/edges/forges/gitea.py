@@ -32,7 +32,6 @@ class GiteaDouble(Double):
             (r"/issues/comments/(\d+)", self._one_comment),
             (r"/commits/([0-9a-f]{40})/pull", self._pull_of_commit),
             (r"/statuses/([0-9a-f]{40})", self._status),
-            (r"/collaborators/([^/]+)/permission", self._permission),
         ):
             if found := re.fullmatch(pattern, rest):
                 return answer(asked, *found.groups())
@@ -102,7 +101,7 @@ class GiteaDouble(Double):
                 "commit_id": one.get("commit", self._get(number).head),
                 "stale": "commit" in one,
                 "dismissed": one["state"] == "DISMISSED",
-                "official": True,
+                "official": one["user"] in self.writers,
             }
             for index, one in enumerate(self._get(number).reviews)
         ]
@@ -144,8 +143,3 @@ class GiteaDouble(Double):
     def _status(self, asked: Asked, commit: str) -> Any:
         self.statuses.append({"commit": commit, **asked.body})
         return {"id": self.next_id(), "status": asked.body["state"], "context": asked.body["context"]}
-
-    def _permission(self, asked: Asked, login: str) -> Any:
-        if login not in self.users:
-            raise RefusedError(404, "The target couldn't be found.")
-        return {"permission": "write" if login in self.writers else "read", "user": self._user(login)}
