@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.errors import ForgeError, OrchestratorError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.core.pull_request import Review
@@ -40,12 +40,14 @@ def check_comment(options: dict[str, Any]) -> None:
 def post_comment(directory: str, options: dict[str, Any], review: Review) -> None:
     """The comment says what `review` says; where it is, is said on standard error.
 
-    When the pull request has a problem of its own, that is what the command ends with.
+    When the pull request has a problem of its own, that is what the command ends with; and a job of a fork's pull
+    request, whose token may not comment, does not fail for that.
 
     Raises:
         ForgeError, CredentialsError: it could not be posted.
     """
     from orchestrator.core.markdown import render_review
+    from orchestrator.edges.ci import is_of_a_fork
     from orchestrator.edges.forges import require_forge
     from orchestrator.edges.git import DeploymentRepository
 
@@ -53,7 +55,7 @@ def post_comment(directory: str, options: dict[str, Any], review: Review) -> Non
         forge = require_forge(DeploymentRepository(Path(directory)), review.settings)
         posted = forge.plan_comment(_number(forge, options, review), render_review(review))
     except OrchestratorError as error:
-        if not review.problem:
+        if not review.problem and not (isinstance(error, ForgeError) and is_of_a_fork(os.environ)):
             raise
         click.echo(f"warning: the plan could not be posted: {error.brief}", err=True)
     else:
@@ -62,7 +64,6 @@ def post_comment(directory: str, options: dict[str, Any], review: Review) -> Non
 
 def _number(forge: Forge, options: dict[str, Any], review: Review) -> int:
     from orchestrator.edges.ci import pull_request_of
-    from orchestrator.errors import ForgeError
 
     if options["comment"] != FIND:
         return int(options["comment"])

@@ -32,6 +32,19 @@ def pull_request_of(environ: Mapping[str, str]) -> int | None:
     return pull_request_number(environ, event)
 
 
+def is_of_a_fork(environ: Mapping[str, str]) -> bool:
+    """Whether this job's pull request comes from another repository: its token may write nothing then."""
+    event: Any = _read_event(environ.get("GITHUB_EVENT_PATH", "")) if "GITHUB_EVENT_PATH" in environ else {}
+    sides = []
+    for side in ("head", "base"):
+        found = event
+        for key in ("pull_request", side, "repo", "full_name"):
+            found = found.get(key) if isinstance(found, dict) else None
+        sides.append(found)
+    head, base = sides
+    return bool(head != base)
+
+
 class GuardedStream(TextIOBase):
     """A stream to a CI's log whose lines command nothing: every line passes `neutralise`.
 

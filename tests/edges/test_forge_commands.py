@@ -263,3 +263,16 @@ def test_no_library_of_a_forge_is_imported_without_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_job_of_a_fork_may_not_comment_and_does_not_fail_for_that(directory: Path, double: Double) -> None:
+    delivery = delivery_at(directory, double.url)
+    clone = feature(delivery)
+    double.fault = lambda asked: reply(403, {"message": "Resource not accessible by integration"})
+    event = directory / "event.json"
+    job = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": str(event)}
+    for fork, code in (("eve/deploy", 0), ("shop/deploy", 40)):
+        sides = {"head": {"repo": {"full_name": fork}}, "base": {"repo": {"full_name": "shop/deploy"}}}
+        event.write_text(json.dumps({"pull_request": {"number": 1, **sides}}))
+        said = comment(delivery, clone, environ=job, expect=code)
+        assert "does not allow this to the token" in said
