@@ -218,3 +218,6 @@ def test_without_a_token_there_is_no_forge(tmp_path: Path, monkeypatch: pytest.M
         require_forge(repository, Settings(), {})
     assert "GITHUB_TOKEN or GH_TOKEN" in raised.value.resolution
     assert open_forge(repository, Settings(), {"GH_TOKEN": TOKEN}) is not None
+    elsewhere = open_forge("https://gitlab.com/shop/production.git", Settings(), {"GITLAB_TOKEN": TOKEN})
+    assert elsewhere is not None
+    assert elsewhere.label == "GitLab (shop/production at gitlab.com)"

@@ -17,7 +17,8 @@ from orchestrator.core.forge_location import ForgeLocation
 from orchestrator.edges.forges.opening import _open
 from orchestrator.edges.forges.protocol import Forge
 from orchestrator.errors import ForgeError
-from tests.edges.remotes import wait_for
+from tests.edges.deliveries import DEPLOY, Delivery
+from tests.edges.remotes import git, wait_for
 from tests.servers.gitea import GiteaServer
 
 PROGRAM = os.environ.get("ORCHESTRATOR_TEST_GITEA", "")
@@ -157,3 +158,33 @@ def test_approvals_that_were_withdrawn(here: Here) -> None:
     here.review("bob", number, "COMMENT", head)
     assert [one.user for one in here.forge.approvals(here.merge(number))] == ["bob"]
     assert here.forge.approvals("d" * 40) == ()
+
+
+def test_commands(server: GiteaServer, tmp_path: Path) -> None:
+    """A clone over HTTP as a CI has it: the plan is a comment, the deployment a status; found without a `url`."""
+    server.ask("root", "POST", "/orgs/shop/repos", {"name": "live", "default_branch": "dev"})
+    server.ask("root", "PUT", "/repos/shop/live/collaborators/bot", {"permission": "write"})
+    token = server.tokens["bot"]
+    address = f"{server.url}/shop/live.git".replace("://", f"://bot:{token}@")
+    delivery = Delivery(
+        tmp_path, settings='[forge]\ntype = "gitea"\ntoken = { env = "BOT_TOKEN" }\n', hosts=1
+    )
+    git(delivery.work, "remote", "set-url", "origin", address)
+    commit = delivery.release("1.0")
+    said = delivery.run(delivery.work, *DEPLOY, environ={"BOT_TOKEN": token})
+    status = server.ask("bot", "GET", f"/repos/shop/live/commits/{commit}/status")["statuses"]
+    assert [(one["context"], one["status"], one["description"]) for one in status] == [
+        ("orchestrator/dev", "success", "1 deployed")
+    ]
+    head = delivery.release("2.0", branch="next")
+    made = server.ask(
+        "bot", "POST", "/repos/shop/live/pulls", {"head": "next", "base": "dev", "title": "Next"}
+    )
+    plan = ("plan", "--base", "dev", "--head", "next", "--from-ledger", "--comment")
+    for change in ("created", "unchanged"):
+        said += delivery.run(delivery.work, *plan, environ={"BOT_TOKEN": token})
+        assert f"comment {change}: {server.url}/shop/live/pulls/{made['number']}#issuecomment-" in said
+    (comment,) = server.ask("bot", "GET", f"/repos/shop/live/issues/{made['number']}/comments")
+    assert "### Plan for `dev`" in comment["body"]
+    assert head[:10] in comment["body"]
+    assert token not in said

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 
 def open_forge(
-    repository: DeploymentRepository, settings: Settings, environ: Mapping[str, str] | None = None
+    repository: DeploymentRepository | str,
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
 ) -> Forge | None:
     """The forge that has this repository; None when there is none that is known, or no token for it.
+
+    Args:
+        repository: a clone, or the address of a git remote.
 
     Raises:
         CredentialsError: the token that `[forge]` names is missing, or may not be sent there.
@@ -32,7 +37,9 @@ def open_forge(
 
 
 def require_forge(
-    repository: DeploymentRepository, settings: Settings, environ: Mapping[str, str] | None = None
+    repository: DeploymentRepository | str,
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
 ) -> Forge:
     """The forge that has this repository.
 
@@ -47,9 +54,10 @@ def require_forge(
 
 
 def _find(
-    repository: DeploymentRepository, settings: Settings, environ: Mapping[str, str]
+    repository: DeploymentRepository | str, settings: Settings, environ: Mapping[str, str]
 ) -> tuple[ForgeLocation, str] | NoForge:
-    location = locate_forge(repository.remote_url, settings.forge, environ)
+    remote_url = repository if isinstance(repository, str) else repository.remote_url
+    location = locate_forge(remote_url, settings.forge, environ)
     if isinstance(location, NoForge):
         return location
     if settings.forge.token is not None:
