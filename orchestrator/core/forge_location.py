@@ -213,6 +213,8 @@ def _api_url(type_: ForgeType, url: str) -> str:
     match _KINDS[type_]:
         case "github" if urlsplit(url).hostname == "github.com":
             return "https://api.github.com"
+        case "github" if (urlsplit(url).hostname or "").endswith(".ghe.com"):
+            return url.replace("://", "://api.", 1)
         case "github":
             return f"{url}/api/v3"
         case "gitlab":

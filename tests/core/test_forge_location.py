@@ -78,6 +78,11 @@ def test_the_type_of_an_own_server_is_enough() -> None:
     assert found.api_url == "https://[2001:db8::1]/api/v3"
 
 
+def test_an_enterprise_on_github_has_its_api_beside_itself() -> None:
+    found = located("git@octo.ghe.com:shop/deploy", ForgeSettings(type="github"))
+    assert found.api_url == "https://api.octo.ghe.com"
+
+
 def test_settings_say_it_without_a_remote() -> None:
     settings = ForgeSettings(type="forgejo", url="https://git.example.net", project="shop/deploy")
     assert located("/srv/git/x.git", settings).label == "Forgejo (shop/deploy at git.example.net)"

@@ -11,18 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.forge_location import ForgeLocation
 from orchestrator.core.forge_settings import ForgeSettings
 from orchestrator.core.model import Reference
 from orchestrator.core.settings import Settings
 from orchestrator.edges.forges import open_forge, require_forge
 from orchestrator.edges.forges import transport as transport_module
+from orchestrator.edges.forges.opening import _open
 from orchestrator.edges.forges.protocol import Forge
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.errors import CredentialsError, ForgeError
 from tests.edges.forges.double import HEAD, TOKEN, Asked, Double, Reply, reply, slow
 from tests.edges.forges.gitlab import GitlabDouble
 from tests.edges.remotes import ISOLATED, git
-from tests.edges.test_forges import DOUBLES, MARKDOWN, forge_of
+from tests.edges.servers import serving
+from tests.edges.test_forges import API, DOUBLES, MARKDOWN, forge_of
 
 HOSTILE = (
     "\n/merge\n/approve\n<img src=x onerror=alert(1)>\n[x](javascript:alert(1))\n@everyone #1 !1\n"
@@ -120,6 +123,23 @@ def test_a_forge_that_is_away_and_one_that_is_slow_are_told_apart(
         assert "cannot be reached" in failure(away).brief
     finally:
         double.__enter__()
+
+
+@pytest.mark.parametrize("kind", sorted(DOUBLES))
+def test_the_proxy_of_the_environment_is_used(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda method, target: reply(500, {"message": "the proxy"})) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        place = "http://forge.example.net"
+        location = ForgeLocation(
+            type=kind,  # type: ignore[arg-type]
+            url=place,
+            api_url=place + API[kind],
+            project="shop/deploy",
+            tokens=(),
+        )
+        assert failure(_open(location, TOKEN)).details[-1] == "it says: the proxy"
+        assert "forge.example.net" in proxy.requests[0].headers["host"]
 
 
 def test_an_answer_without_end_is_given_up(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import requests
@@ -59,6 +61,11 @@ class Gate:
         self._location, self._token = location, token
         self._origin = origin_of(location.api_url)
         self._clock, self._sleep = clock, sleep
+
+    @property
+    def origin(self) -> str:
+        """The only origin that requests go to."""
+        return self._origin
 
     def check_target(self, url: str) -> None:
         """Whether the request stays where the token may go.
@@ -195,6 +202,8 @@ class GatedSession(requests.Session):
         last: list[requests.Response] = []
 
         def ask() -> tuple[int, Mapping[str, str], Iterable[bytes]]:
+            for response in last:
+                response.close()
             response = super(GatedSession, self).send(request, **options)
             last[:] = [response]
             headers = {name.lower(): value for name, value in response.headers.items()}
@@ -217,7 +226,7 @@ class GatedTransport(httpx.BaseTransport):
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._inner = httpx.HTTPTransport(verify=_context())
+        self._inner = httpx.HTTPTransport(verify=_context(), proxy=_proxy(gate.origin))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """See `Gate`."""
@@ -259,6 +268,12 @@ def trusted_certificates() -> bool | str:
             return os.environ[name]
     paths = ssl.get_default_verify_paths()
     return paths.cafile or paths.capath or True
+
+
+def _proxy(origin: str) -> str | None:
+    """The proxy of the environment for that origin, as httpx and requests choose it themselves."""
+    parts, proxies = urlsplit(origin), getproxies()
+    return None if proxy_bypass(parts.netloc) else proxies.get(parts.scheme) or proxies.get("all")
 
 
 def _context() -> ssl.SSLContext:
