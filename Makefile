@@ -39,7 +39,7 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,molecule]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[forges,test,lint,molecule]'
 	touch $@
 
 $(VENV)/.benched: $(VENV)/.tested

@@ -46,9 +46,10 @@ from orchestrator.tip import Choice, choose, moved_on
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """Made with the first three; the others are there once they are known.
+    """Made with the first four; the others are there once they are known.
 
     Attributes:
+        closing: called before the record is closed; returns what the record is to say as well.
         nothing: why there is nothing to do (no environment's branch, superseded), one sentence.
         output: what ansible printed.
         recorded: where the record is.
@@ -59,6 +60,7 @@ class Attempt:
     order: Order
     listener: Listener
     cancelled: Callable[[], bool] = lambda: False
+    closing: Callable[[Attempt, Record], tuple[str, ...]] = lambda _attempt, _record: ()
     nothing: str = ""
     choice: Choice | None = None
     intent: Intent | None = None
@@ -311,7 +313,7 @@ class Attempt:
     def _close(self, state: State, record: Record, lock: HeldLock | None, *, fenced: bool = False) -> None:
         self.record = replace(
             record,
-            reasons=(*record.reasons, *self._said),
+            reasons=(*record.reasons, *self._said, *self.closing(self, record)),
             ended=workflow.now(),
             duration_seconds=round(time.monotonic() - self._started, 3),
             phases={name: round(seconds, 3) for name, seconds in self._phases.items()},

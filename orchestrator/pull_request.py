@@ -127,6 +127,7 @@ class _Reviewer:
             head=merge.head.revision.label,
             commit=merge.head.commit,
             source="nobody" if asked.offline else "ledger" if asked.from_ledger else "hosts",
+            settings=settings,
         )
 
     def run(self) -> None:

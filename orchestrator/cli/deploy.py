@@ -100,9 +100,11 @@ def run_order(
     from orchestrator.cli import main
     from orchestrator.cli.deployment_view import DeploymentView
     from orchestrator.errors import OrchestratorError
+    from orchestrator.forge_report import ForgeReport
 
     view = DeploymentView(order, quiet=options["json_path"] == "-", log_path=options["log_path"])
-    attempt = Attempt(order=order, listener=view, cancelled=main.cancelled.is_set)
+    told = ForgeReport(order, view)
+    attempt = Attempt(order=order, listener=told, cancelled=main.cancelled.is_set, closing=told.closing)
     failure: OrchestratorError | None = None
     interrupted = False
     with view:

@@ -28,6 +28,14 @@ SHOWN_KEYS = 20
     default="text",
     help="markdown: a comment for the pull request.",
 )
+@click.option(
+    "--comment",
+    is_flag=False,
+    flag_value="find",
+    metavar="[NUMBER]",
+    default="",
+    help="With --base: post the plan as the one comment of its pull request, or update it.",
+)
 @click.option("--offline", is_flag=True, help="Ask no remote, no repository and no host.")
 @click.option("--verify", is_flag=True, help="Hosts read every file of the live release again.")
 @click.option(
@@ -57,7 +65,7 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
     from orchestrator.core.plan import plan_document
     from orchestrator.errors import UsageError
 
-    for name in ("head", "from_ledger", "output"):
+    for name in ("head", "from_ledger", "comment", "output"):
         if options[name] not in ("", False, "text"):
             option = "--format markdown" if name == "output" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} is for a pull request", resolution="name its target with --base")
@@ -89,6 +97,7 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
 
 
 def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
+    from orchestrator.cli.plan_comment import check_comment, post_comment
     from orchestrator.cli.tables import print_plan
     from orchestrator.core.markdown import render_review
     from orchestrator.core.plan import plan_document
@@ -96,6 +105,7 @@ def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
     from orchestrator.pull_request import Asked, review_pull_request
 
     _refuse_other_targets(options)
+    check_comment(options)
     review = review_pull_request(
         Asked(
             directory=Path(directory),
@@ -128,6 +138,8 @@ def _plan_pull_request(directory: str, options: dict[str, Any]) -> int:
     elif options["json_path"] != "-":
         for note in review.notes:
             click.echo(f"note: {note}")
+    if options["comment"]:
+        post_comment(directory, options, review)
     if review.problem:
         raise review.problem
     changes = bool(plan and (plan.changes or plan.unknown_hosts))

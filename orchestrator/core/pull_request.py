@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from orchestrator.core.model import Desired, Host, Repository
 from orchestrator.core.plan import Plan
+from orchestrator.core.settings import Settings
 from orchestrator.core.violations import Path, render_path
 from orchestrator.errors import OrchestratorError
 
@@ -63,6 +64,7 @@ class Review:
         notes: what the pull request changes and this plan does not use, one sentence each.
         window: that it could not be deployed now; empty when it could.
         problem: why there is no plan, or why it cannot be carried out.
+        settings: the target's.
     """
 
     environment: str
@@ -80,6 +82,7 @@ class Review:
     notes: tuple[str, ...] = ()
     window: str = ""
     problem: OrchestratorError | None = None
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def unseen(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator import __version__
+from orchestrator.core.forge_settings import ForgeSettings, parse_forge
 from orchestrator.core.model import Credentials, Repository
 from orchestrator.core.plain_values import check_plain_values
 from orchestrator.core.references import check_origin, parse_credentials
@@ -72,6 +73,7 @@ class Settings:
     controller_commands: bool = False
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     lock: LockSettings = field(default_factory=LockSettings)
+    forge: ForgeSettings = field(default_factory=ForgeSettings)
 
 
 def parse_settings(content: bytes | None, label: str, schema: Mapping[str, Any]) -> Settings:
@@ -175,6 +177,7 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
         controller_commands=value.get("controller_commands", False),
         ledger=ledger,
         lock=parse_lock(value.get("lock", {}), report),
+        forge=parse_forge(value.get("forge", {}), report),
     )
 
 

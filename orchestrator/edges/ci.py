@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from orchestrator.core.ci import CiName, CiRun, parse_ci
 from orchestrator.core.ci_log import can_nest, group_end, group_start, has_groups, neutralise
+from orchestrator.core.forge_location import pull_request_number
 from orchestrator.edges.streams import StreamBefore
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -23,6 +24,25 @@ def detect_ci(environ: Mapping[str, str]) -> CiRun:
     """The job that this process runs in; `plain` where no CI is known."""
     event = _read_event(environ.get("GITHUB_EVENT_PATH", "")) if "GITHUB_EVENT_PATH" in environ else {}
     return parse_ci(environ, event)
+
+
+def pull_request_of(environ: Mapping[str, str]) -> int | None:
+    """The number of the pull request that this job is about, where its CI tells it."""
+    event = _read_event(environ.get("GITHUB_EVENT_PATH", "")) if "GITHUB_EVENT_PATH" in environ else {}
+    return pull_request_number(environ, event)
+
+
+def is_of_a_fork(environ: Mapping[str, str]) -> bool:
+    """Whether this job's pull request comes from another repository: its token may write nothing then."""
+    event: Any = _read_event(environ.get("GITHUB_EVENT_PATH", "")) if "GITHUB_EVENT_PATH" in environ else {}
+    sides = []
+    for side in ("head", "base"):
+        found = event
+        for key in ("pull_request", side, "repo", "full_name"):
+            found = found.get(key) if isinstance(found, dict) else None
+        sides.append(found)
+    head, base = sides
+    return bool(head != base)
 
 
 class GuardedStream(StreamBefore):

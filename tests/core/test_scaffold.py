@@ -120,9 +120,13 @@ def test_workflow_gives_no_job_more_than_it_needs() -> None:
     assert triggers["pull_request"]["branches"] == list(ENVIRONMENTS)
     assert workflow["permissions"] == {}
     jobs = workflow["jobs"]
-    assert jobs["plan"]["permissions"] == {"contents": "read"}
+    assert jobs["plan"]["permissions"] == {"contents": "read", "pull-requests": "write"}
     assert "DEPLOY_SSH_KEY" not in json.dumps(jobs["plan"])
-    assert jobs["deploy"]["permissions"] == {"contents": "write"}
+    assert jobs["deploy"]["permissions"] == {
+        "contents": "write",
+        "statuses": "write",
+        "deployments": "read",
+    }
     for job in jobs.values():
         for step in job["steps"]:
             assert "${{" not in step.get("run", "")

@@ -21,9 +21,13 @@ import pytest
 import yaml
 
 from orchestrator import __version__
+from tests.edges.forges.double import TOKEN, Double
+from tests.edges.forges.github import GithubDouble
+from tests.edges.forges.gitlab import GitlabDouble
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-INSTALL = f'pip install --quiet "gitops-orchestrator=={__version__}"'
+PLAIN_INSTALL = f'pip install --quiet "gitops-orchestrator=={__version__}"'
+INSTALL = PLAIN_INSTALL.replace("==", "[forges]==")
 ENVIRONMENTS = ("dev", "staging", "production")
 
 
@@ -200,6 +204,7 @@ class GitHub:
         workflow = yaml.safe_load((clone / ".github" / "workflows" / "deploy.yml").read_text())
         contexts = {
             "github.event.pull_request.head.sha": environ.get("HEAD", ""),
+            "github.token": environ.get("API_TOKEN", ""),
             "secrets.NEXUS_READER_PASSWORD": "reader-secret",
             "secrets.NEXUS_PASSWORD": "nexus-secret",
             "secrets.DEPLOY_SSH_KEY": "key-secret",
@@ -282,7 +287,7 @@ class Jenkins:
         key.write_text("key-secret\n")
         stages = self._stages((clone / "Jenkinsfile").read_text(), key)
         clean, *install = stages["Install"]
-        assert [step.script for step in install] == ["python3 -m venv .venv", f".venv/bin/{INSTALL}"]
+        assert [step.script for step in install] == ["python3 -m venv .venv", f".venv/bin/{PLAIN_INSTALL}"]
         if job == "plan":
             return [clean, *stages["Plan"]]
         return [clean, *stages.get(f"Deploy to {environ['BRANCH_NAME']}", []), *stages["Automated tests"]]
@@ -388,7 +393,38 @@ def test_branch_that_is_no_environment_is_a_clean_no_op(
     assert not any((forge.directory / "srv" / name / "web1").exists() for name in ENVIRONMENTS)
 
 
-@every_ci
+@pytest.mark.parametrize(
+    ("ci", "api"), [(GitHub(), GithubDouble()), (GitLab(), GitlabDouble())], ids=["github", "gitlab"]
+)
+def test_the_plan_of_a_pull_request_is_a_comment(forge: Forge, ci: Any, api: Double, tmp_path: Path) -> None:
+    with api:
+        settings = forge.work / "orchestrator.toml"
+        place = f'[forge]\ntype = "{ci.name}"\nurl = "{api.url}"\nproject = "shop/deploy"\n'
+        settings.write_text(f"{settings.read_text()}\n{place}")
+        forge.shell("git checkout --quiet dev && git commit --quiet --all --message Forge", forge.work)
+        forge.shell("git push --quiet origin dev", forge.work)
+        forge.publish("2.0.0")
+        forge.release("2.0.0", "feature/two")
+        api.pull("feature/two", "dev")
+        event = tmp_path / "event.json"
+        event.write_text(json.dumps({"pull_request": {"number": 1, "head": {"sha": "0" * 40}}}))
+        clone = forge.checkout("feature/two")
+        environ = {
+            **ci.pull_request(forge, clone, "dev", "feature/two"),
+            "GITHUB_EVENT_PATH": str(event),
+            "GITHUB_SERVER_URL": api.url,
+            "CI_SERVER_URL": api.url,
+            "CI_MERGE_REQUEST_IID": "1",
+            "API_TOKEN": TOKEN,
+            "GITLAB_TOKEN": TOKEN,
+        }
+        forge.run(ci.steps(clone, "plan", environ), clone, environ)
+        (comment,) = api.pulls[1].comments
+        assert "### Plan for `dev`" in comment["body"]
+        assert "`2.0.0`" in comment["body"]
+
+
+@pytest.mark.parametrize("ci", CIS[1:], ids=[ci.name for ci in CIS[1:]])
 def test_pull_request_is_planned_without_touching_anything(forge: Forge, ci: Any) -> None:
     if "--from-ledger" not in forge.shell("orchestrator plan --help", forge.directory):
         pytest.skip("`orchestrator plan` has no --from-ledger yet")
@@ -397,7 +433,7 @@ def test_pull_request_is_planned_without_touching_anything(forge: Forge, ci: Any
     clone = forge.checkout("feature/two")
     environ = ci.pull_request(forge, clone, "dev", "feature/two")
     said = forge.run(ci.steps(clone, "plan", environ), clone, environ)
-    comment = (clone / (ci.summary if ci.name == "github" else "plan.md")).read_text()
+    comment = (clone / "plan.md").read_text()
     assert "2.0.0" in comment
     assert "shop" in comment
     assert "Traceback" not in said
