@@ -19,6 +19,8 @@ COMMANDS = {
     "plan": ("orchestrator.cli.plan", "Show what a deployment would do, and why."),
     "deploy": ("orchestrator.cli.deploy", "Deploy a branch to its environment."),
     "rollback": ("orchestrator.cli.rollback", "Go back to the releases that were good before."),
+    "set": ("orchestrator.cli.set_", "Set versions in a branch's manifest, as a build does."),
+    "promote": ("orchestrator.cli.promote", "Carry versions from one environment to another."),
     "continue": ("orchestrator.cli.continue_", "Approve or reject a rollout that waits after its canary."),
     "status": ("orchestrator.cli.status", "Show what git wants and what hosts have."),
     "render": ("orchestrator.cli.render", "Write inventory and variables for ansible-playbook."),

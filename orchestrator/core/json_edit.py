@@ -177,6 +177,7 @@ def _object_changes(old: Node, new: Node, looks: _Looks, indent: str) -> Iterato
     starts = [old.keys[name][0] for name in names]
     ends = [old.members[name].end for name in names]
     lead = text[old.start + 1 : starts[0]]
+    looks = replace(looks, colon=text[old.keys[names[-1]][1] : old.members[names[-1]].start])
     own = _line_indent(text, starts[0])
     flat = "\n" not in lead
     gap = text[ends[0] : starts[1]].partition(",")[2] if len(names) > 1 else ""

@@ -157,6 +157,11 @@ class StateRepository:
         entries = [line.partition("\t") for line in listed.split("\0") if line]
         return {path: meta.split()[2] for meta, _, path in entries if meta.split()[1] == "blob"}
 
+    def essence(self, commit: str) -> tuple[str, ...]:
+        """The tree and the parents of a commit that is here: two with the same change the same."""
+        head = self._git.check("cat-file", "commit", commit).text.partition("\n\n")[0]
+        return tuple(line for line in head.splitlines() if line.startswith(("tree ", "parent ")))
+
     def read(self, blob: str) -> bytes:
         """The content of a blob that is here."""
         return self._git.check("cat-file", "blob", blob).output

@@ -93,12 +93,12 @@ MANIFEST = """\
 @pytest.mark.parametrize(
     ("path", "value", "before", "after"),
     [
-        (("applications", "b", "artifact", "sha256"), '"12"', 'zip" }', 'zip", "sha256" : "12" }'),
+        (("applications", "b", "artifact", "sha256"), '"12"', 'zip" }', 'zip", "sha256": "12" }'),
         (
             ("applications", "a", "artifact"),
             '{"x": 1}',
             '["b"]\n',
-            '["b"],\n            "artifact" : {"x": 1}\n',
+            '["b"],\n            "artifact": {"x": 1}\n',
         ),
         (("applications", "a", "depends_on"), '["b", "c"]', '["b"]', '["b", "c"]'),
         (("applications", "a", "depends_on"), '[\n"b", "c"]', '["b"]', '["b", "c"]'),
@@ -107,7 +107,7 @@ MANIFEST = """\
             ("applications", "c"),
             '{"version": "1",\n "x": {}}',
             '["b"]\n        }\n',
-            '["b"]\n        },\n        "c" : {\n            "version" : "1",\n            "x" : {}\n        }\n',
+            '["b"]\n        },\n        "c": {\n            "version": "1",\n            "x": {}\n        }\n',
         ),
         (
             ("applications", "a"),
@@ -115,12 +115,12 @@ MANIFEST = """\
             '{\n            "version": "1",\n            "depends_on": ["b"]\n        }',
             "1",
         ),
-        (("description",), '"x"', "        }\n    }\n", '        }\n    },\n    "description" : "x"\n'),
+        (("description",), '"x"', "        }\n    }\n", '        }\n    },\n    "description": "x"\n'),
         (
             ("new", "deep"),
             "{}",
             "        }\n    }\n",
-            '        }\n    },\n    "new" : {\n        "deep" : {}\n    }\n',
+            '        }\n    },\n    "new": {\n        "deep": {}\n    }\n',
         ),
     ],
 )
