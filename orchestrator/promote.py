@@ -44,7 +44,7 @@ from orchestrator.edges.lock_branch import short
 from orchestrator.edges.schemas import read_schema
 from orchestrator.errors import CredentialsError, PromotionError, RepositoryError
 from orchestrator.intent import read_settings
-from orchestrator.ledger_source import LedgerFacts, Moment, read_source
+from orchestrator.ledger_source import Judged, LedgerFacts, Moment, read_source
 from orchestrator.set_versions import open_remote
 
 _COMMIT = re.compile(r"@[0-9a-f]{10}$")
@@ -60,6 +60,7 @@ class PromoteOrder:
         target: an environment or a branch.
         to_repository: the address of the target's own repository; empty: the clone's remote.
         applications: empty: all.
+        is_revert: the source is what a rollback left live at the target: no hold and no rule is asked.
     """
 
     directory: Path
@@ -69,6 +70,7 @@ class PromoteOrder:
     moment: Moment | None = None
     to_repository: str = ""
     applications: tuple[str, ...] = ()
+    is_revert: bool = False
     trailers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,6 +80,7 @@ class PromoteResult:
 
     Attributes:
         before, after: the target's manifest.
+        title: the commit's subject.
         refusal: why nothing was done though something would move.
     """
 
@@ -85,12 +88,8 @@ class PromoteResult:
     before: str
     after: str
     written: Written
+    title: str
     refusal: PromotionError | None = None
-
-    @property
-    def title(self) -> str:
-        """The commit's subject."""
-        return title_of(self.promotion)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,7 +121,9 @@ class _Promoter:
         rows = compare_manifests(self.source, target, self.order.applications, entries)
         digests, notes = self._digests(target, rows, document, environment, settings)
         name = environment_in(document) or environment
-        judged = self.facts.judge(name, settings, rows, digests)
+        judged = Judged()
+        if not self.order.is_revert:
+            judged = self.facts.judge(name, settings, rows, digests)
         rows = block_rows(rows, {**judged.blocked, **self._other_bytes(rows, digests)})
         after = target.rewritten(carry(self.source, target, rows))
         parse_desired(after, document, environment, settings)
@@ -198,7 +199,11 @@ class _Promoter:
         lines += [f"stays: {row.application} ({one_line(row.why)})" for row in self.promotion.blocked]
         lines += [f"warning: {one_line(text)}" for text in self.promotion.warnings]
         end = trailers({"Promoted-From": self.source.label, **self.order.trailers})
-        return f"{title_of(self.promotion)}\n\n" + "\n".join(lines) + f"\n\n{end}"
+        return (
+            f"{title_of(self.promotion, is_revert=self.order.is_revert)}\n\n"
+            + "\n".join(lines)
+            + f"\n\n{end}"
+        )
 
 
 def promote(order: PromoteOrder) -> PromoteResult:
@@ -236,6 +241,7 @@ def promote(order: PromoteOrder) -> PromoteResult:
         before=promoter.before,
         after=promoter.after,
         written=written,
+        title=title_of(promoter.promotion, is_revert=order.is_revert),
         refusal=promoter.refusal,
     )
 
@@ -243,14 +249,18 @@ def promote(order: PromoteOrder) -> PromoteResult:
 def own_branch(order: PromoteOrder, stack: str) -> str:
     """Where a pull request is made from: the same each time, so that an open one is updated."""
     end = f"--{branch_word(stack)}" if stack else ""
+    if order.is_revert:
+        return f"orchestrator/revert/{branch_word(order.target)}{end}"
     return f"orchestrator/promote/{branch_word(order.source)}-to-{branch_word(order.target)}{end}"
 
 
-def title_of(promotion: Promotion) -> str:
+def title_of(promotion: Promotion, *, is_revert: bool) -> str:
     """Return the subject of the commit, and of a pull request."""
     source, target = (_COMMIT.sub("", one) for one in (promotion.source, promotion.target))
     moves = promotion.moves
     what = (
         f"{moves[0].application} {moves[0].to_version}" if len(moves) == 1 else f"{len(moves)} applications"
     )
+    if is_revert:
+        return f"Go back to {what} in {target}, as was rolled back"
     return f"Promote {what} from {source} to {target}"

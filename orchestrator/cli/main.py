@@ -21,6 +21,8 @@ COMMANDS = {
     "rollback": ("orchestrator.cli.rollback", "Go back to the releases that were good before."),
     "set": ("orchestrator.cli.set_", "Set versions in a branch's manifest, as a build does."),
     "promote": ("orchestrator.cli.promote", "Carry versions from one environment to another."),
+    "hold": ("orchestrator.cli.hold", "Keep an environment or an application as it is."),
+    "unhold": ("orchestrator.cli.unhold", "Lift holds."),
     "continue": ("orchestrator.cli.continue_", "Approve or reject a rollout that waits after its canary."),
     "status": ("orchestrator.cli.status", "Show what git wants and what hosts have."),
     "render": ("orchestrator.cli.render", "Write inventory and variables for ansible-playbook."),

@@ -75,11 +75,12 @@ def read_moment(text: str) -> Moment | None:
     return Moment(label=text, environment=environment, until=until)
 
 
-def conclude_promotion(result: PromoteResult, options: dict[str, Any]) -> int:
+def conclude_promotion(result: PromoteResult, options: dict[str, Any], *, write: bool = True) -> int:
     """What became of it is shown and written.
 
     Args:
         options: `push`, `pr`, `reviewers` and `json_path`.
+        write: the document for machines, too.
     """
     from orchestrator.cli.written import conclude
     from orchestrator.core.promotion import describe_moves, promotion_document
@@ -89,7 +90,7 @@ def conclude_promotion(result: PromoteResult, options: dict[str, Any]) -> int:
     if options["json_path"] != "-":
         show_promotion(result, diff=changed and not (options["push"] or options["pr"]))
     if result.refusal is not None:
-        if options["json_path"]:
+        if write and options["json_path"]:
             write_json(options["json_path"], promotion_document(promotion, changed=False))
         raise result.refusal
     body = [f"- {text}" for text in describe_moves(promotion)]
@@ -102,7 +103,7 @@ def conclude_promotion(result: PromoteResult, options: dict[str, Any]) -> int:
         body="\n".join(body),
         options=options,
     )
-    if options["json_path"]:
+    if write and options["json_path"]:
         document = promotion_document(
             promotion,
             changed=changed,
