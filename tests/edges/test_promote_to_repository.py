@@ -71,7 +71,9 @@ def test_account_of_one_repository_does_not_open_the_other(ground: Ground) -> No
             "promote", "staging", "--to", "production", "--to-repo", ground.url, means, expect=11
         )
     assert ground.production.tip("production") == before
-    assert git(ground.production.remote, "for-each-ref", "--format=%(refname)").split() == ["refs/heads/production"]
+    assert git(ground.production.remote, "for-each-ref", "--format=%(refname)").split() == [
+        "refs/heads/production"
+    ]
 
 
 def test_rules_and_holds_are_those_of_production_s_repository_and_the_proof_is_the_stages_ledger(
