@@ -7,12 +7,15 @@ from pathlib import Path
 
 from orchestrator import workflow
 from orchestrator.core.inventory import Run
+from orchestrator.core.observed import Identity
 from orchestrator.core.promotion_rules import HOLD, UNHOLD, Hold, hold_document
 from orchestrator.core.record import Record
+from orchestrator.core.settings import Settings
 from orchestrator.core.violations import Violations, quote
+from orchestrator.edges.git import DeploymentRepository, Revision
 from orchestrator.edges.state import State, open_state
-from orchestrator.errors import UsageError
-from orchestrator.intent import Intent, Target, read_intent
+from orchestrator.errors import DocumentError, ProviderError, UsageError
+from orchestrator.intent import Target, choose_revision, read_intent_at, read_settings
 from orchestrator.promotion_gate import read_holds_of
 
 
@@ -33,53 +36,96 @@ class Lifted:
     kept: tuple[Hold, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """The environment as far as it is known: documents that are broken are no reason not to hold it.
+
+    Attributes:
+        applications: None: nobody can say.
+    """
+
+    repository: DeploymentRepository
+    settings: Settings
+    revision: Revision
+    identity: Identity
+    manifest_version: str = ""
+    applications: frozenset[str] | None = None
+
+    def check_application(self, application: str) -> None:
+        """It is there, as far as is known; empty is all of them."""
+        names = self.applications
+        if not application or names is None or application in names:
+            return
+        near = Violations().near_miss(application, names)
+        raise UsageError(
+            f"{self.identity.environment} has no application {quote(application)}{near}",
+            resolution=f"it has {', '.join(sorted(names))}",
+        )
+
+
 def hold(directory: str, environment: str, application: str, *, reason: str, purpose: str) -> Held:
     """The environment, or that application there, is held.
 
     Raises:
         UsageError: there is no such application.
-        GitError, LedgerError, RevisionError, DocumentError.
+        GitError, LedgerError, RevisionError.
     """
-    intent = read_intent(Target(directory=Path(directory), environment=environment))
-    _check_application(intent, application)
-    run = workflow.new_run(intent.repository)
+    place = _read_place(Path(directory), environment)
+    place.check_application(application)
+    run = workflow.new_run(place.repository)
     made = Hold(id=run.id, application=application, purpose=purpose, reason=reason, by=run.actor, at=run.time)
-    with open_state(intent.repository, intent.settings, actor=run.actor) as state:
-        _record(state, intent, kind=HOLD, holds=(made,), reason=reason, run=run)
-    return Held(environment=intent.desired.environment, hold=made)
+    with open_state(place.repository, place.settings, actor=run.actor) as state:
+        _record(state, place, kind=HOLD, holds=(made,), reason=reason, run=run)
+    return Held(environment=place.identity.environment, hold=made)
 
 
 def unhold(directory: str, environment: str, application: str, *, everything: bool, reason: str) -> Lifted:
     """The environment, or that application there, is held no more.
 
     Raises:
-        GitError, LedgerError, RevisionError, DocumentError, UsageError.
+        UsageError: there is no such application.
+        GitError, LedgerError, RevisionError.
     """
-    intent = read_intent(Target(directory=Path(directory), environment=environment))
-    run = workflow.new_run(intent.repository)
-    with open_state(intent.repository, intent.settings, actor=run.actor) as state:
-        holds = read_holds_of(state, intent.desired.environment)
+    place = _read_place(Path(directory), environment)
+    run = workflow.new_run(place.repository)
+    with open_state(place.repository, place.settings, actor=run.actor) as state:
+        holds = read_holds_of(state, place.identity.environment)
         lifted = tuple(one for one in holds if everything or one.application == application)
-        if not lifted and application and all(one.application != application for one in holds):
-            _check_application(intent, application)
         if lifted:
-            _record(state, intent, kind=UNHOLD, holds=lifted, reason=reason, run=run)
+            _record(state, place, kind=UNHOLD, holds=lifted, reason=reason, run=run)
+        else:
+            place.check_application(application)
     kept = tuple(one for one in holds if one not in lifted)
-    return Lifted(environment=intent.desired.environment, lifted=lifted, kept=kept)
+    return Lifted(environment=place.identity.environment, lifted=lifted, kept=kept)
 
 
-def _check_application(intent: Intent, application: str) -> None:
-    names = {placement.application.name for placement in intent.desired.placements}
-    if application and application not in names:
-        near = Violations().near_miss(application, names)
-        raise UsageError(
-            f"{intent.desired.environment} has no application {quote(application)}{near}",
-            resolution=f"it has {', '.join(sorted(names))}",
+def _read_place(directory: Path, environment: str) -> _Place:
+    repository = DeploymentRepository(directory)
+    revision, _ = choose_revision(repository, Target(directory=directory, environment=environment))
+    try:
+        intent = read_intent_at(repository, revision, environment)
+    except (DocumentError, ProviderError):
+        settings = read_settings(repository, revision)  # has to be right: it says where the ledger is
+        return _Place(
+            repository=repository,
+            settings=settings,
+            revision=revision,
+            identity=Identity(
+                repository=settings.name or repository.name, stack=repository.stack, environment=environment
+            ),
         )
+    return _Place(
+        repository=repository,
+        settings=intent.settings,
+        revision=revision,
+        identity=intent.identity,
+        manifest_version=intent.desired.manifest_version,
+        applications=frozenset(one.application.name for one in intent.desired.placements),
+    )
 
 
 def _record(
-    state: State, intent: Intent, *, kind: str, holds: tuple[Hold, ...], reason: str, run: Run
+    state: State, place: _Place, *, kind: str, holds: tuple[Hold, ...], reason: str, run: Run
 ) -> None:
     """The ledger has it, or it is an error: a hold that only this clone knows of holds nobody."""
     recorded = state.ledger.close(
@@ -89,12 +135,12 @@ def _record(
             actor=run.actor,
             started=run.time,
             ended=run.time,
-            environment=intent.desired.environment,
-            repository=intent.identity.repository,
-            stack=intent.identity.stack,
-            branch=intent.revision.branch,
-            commit=intent.revision.commit,
-            manifest_version=intent.desired.manifest_version,
+            environment=place.identity.environment,
+            repository=place.identity.repository,
+            stack=place.identity.stack,
+            branch=place.revision.branch,
+            commit=place.revision.commit,
+            manifest_version=place.manifest_version,
             reasons=(reason,) if reason else (),
             holds=tuple(hold_document(hold) for hold in holds),
             verdict="success",

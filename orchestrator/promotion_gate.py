@@ -110,7 +110,7 @@ def gate_of(intent: Intent, plan: Plan, state: State) -> Gate:
         GitError, LedgerError: the ledger cannot be read.
     """
     holds = read_holds_of(state, intent.desired.environment)
-    return judge_plan(intent.repository, (intent.settings, *_settings_before(intent)), plan, holds)
+    return judge_plan(intent.repository, _settings_of(intent), plan, holds)
 
 
 def read_holds_of(state: State, environment: str) -> tuple[Hold, ...]:
@@ -152,6 +152,9 @@ def check_gate(
 ) -> None:
     """The plan may be carried out. A rollback goes on in spite of holds, and says so.
 
+    Args:
+        may_be_offline: without the ledger nothing is held; a rule that asks it is kept all the same.
+
     Raises:
         HoldError, PromotionError: it may not.
         GitError, LedgerError: the ledger cannot be read.
@@ -164,7 +167,8 @@ def check_gate(
         else:
             gate = gate_of(intent, plan, state)
     except (GitError, LedgerError) as error:
-        if not may_be_offline:
+        asks = rules_of(_settings_of(intent), intent.desired.environment).require_deployed_in
+        if not may_be_offline or (asks and not is_rollback):
             raise
         note(f"whether something is held is not known: {error.brief}")
         return
@@ -188,11 +192,11 @@ def left_behind(plan: Plan, observed: Mapping[str, ObservedHost]) -> dict[tuple[
     return left
 
 
-def _settings_before(intent: Intent) -> tuple[Settings, ...]:
-    """orchestrator.toml of the first parent, which was the branch's before; none where that is not here."""
+def _settings_of(intent: Intent) -> tuple[Settings, ...]:
+    """orchestrator.toml of the commit, and of its first parent, which was the branch's before, where that is here."""
     commit = intent.revision.commit
     parent = intent.repository.known_commit(f"{commit}^1") if commit else None
     if parent is not None:
         with contextlib.suppress(DocumentError, GitError):
-            return (read_settings(intent.repository, Revision(commit=parent)),)
-    return ()
+            return (intent.settings, read_settings(intent.repository, Revision(commit=parent)))
+    return (intent.settings,)

@@ -38,11 +38,10 @@ def command(directory: str, /, **options: Any) -> int:
     (`production@now` for what is live by the ledger). Whole applications of manifest.json are carried; the
     environment JSON is not touched and nothing is removed. Without --push and --pr it is only shown.
     """
-    from orchestrator.errors import UsageError
+    from orchestrator.cli.written import means_of
     from orchestrator.promote import PromoteOrder, promote
 
-    if options["push"] and options["pr"]:
-        raise UsageError("--push and --pr exclude each other", resolution="keep one")
+    means = means_of(options)
     result = promote(
         PromoteOrder(
             directory=Path(directory),
@@ -51,7 +50,7 @@ def command(directory: str, /, **options: Any) -> int:
             target=options["target"],
             to_repository=options["to_repository"],
             applications=options["applications"],
-            means="push" if options["push"] else "pull request" if options["pr"] else "show",
+            means=means,
         )
     )
     return conclude_promotion(result, options)

@@ -35,12 +35,12 @@ def command(directory: str, /, **options: Any) -> int:
     """
     import os
 
+    from orchestrator.cli.written import means_of
     from orchestrator.edges.ci import detect_ci
     from orchestrator.errors import UsageError
     from orchestrator.set_versions import SetOrder, set_in_branch
 
-    if options["push"] and options["pr"]:
-        raise UsageError("--push and --pr exclude each other", resolution="keep one")
+    means = means_of(options)
     versions: dict[str, str] = {}
     for text in options["versions"]:
         name, separator, version = text.partition("=")
@@ -57,7 +57,7 @@ def command(directory: str, /, **options: Any) -> int:
             directory=Path(directory),
             branch=options["branch"].removeprefix("refs/heads/"),
             versions=versions,
-            means="push" if options["push"] else "pull request" if options["pr"] else "show",
+            means=means,
             pin=not options["no_pin"],
             manifest_version=options["manifest_version"],
             trailers={

@@ -9,7 +9,25 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.edges.branch_documents import Written
+    from orchestrator.edges.branch_documents import Means, Written
+
+
+def means_of(options: dict[str, Any]) -> Means:
+    """What is to be done with the change.
+
+    Args:
+        options: `push`, `pr` and `reviewers`.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    from orchestrator.errors import UsageError
+
+    if options["push"] and options["pr"]:
+        raise UsageError("--push and --pr exclude each other", resolution="keep one")
+    if options["reviewers"] and not options["pr"]:
+        raise UsageError("--reviewer is for a pull request", resolution="add --pr, or leave it out")
+    return "push" if options["push"] else "pull request" if options["pr"] else "show"
 
 
 def conclude(written: Written, *, is_change: bool, title: str, body: str, options: dict[str, Any]) -> str:
@@ -71,6 +89,9 @@ def show_diff(console: Console, before: str, after: str) -> None:
 
     from orchestrator.cli.tables import line
 
-    for text in list(unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))[2:]:
+    for text in list(unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))[3:]:
+        if text.startswith("@@"):
+            line(console, "  …", "dim")
+            continue
         style = "green" if text.startswith("+") else "red" if text.startswith("-") else "dim"
         line(console, f"  {text}", style)

@@ -71,6 +71,11 @@ class BranchTree:
                 f"there is no {MANIFEST} at {self.label}",
                 resolution=f"commit one in {self.stack or 'the top directory'}, or correct -C",
             )
+        if self.repository.mode(self.commit, self.path(MANIFEST)) == "120000":
+            raise DocumentError(
+                f"{self.path(MANIFEST)} at {self.label} is a symbolic link",
+                resolution="commit the file itself there",
+            )
         return Document(label=MANIFEST, content=content)
 
     def settings(self) -> Settings:
@@ -249,8 +254,9 @@ def _commit(tree: BranchTree, change: Change) -> str:
     blobs: dict[str, str | None] = {
         tree.path(name): repository.write(content) for name, content in change.files.items()
     }
+    modes = {path: repository.mode(tree.commit, path) for path in blobs}
     try:
-        return repository.commit(blobs, parent=tree.commit, message=change.message, signed=True)
+        return repository.commit(blobs, parent=tree.commit, message=change.message, signed=True, modes=modes)
     except GitFailureError as error:
         raise GitError(
             "the commit cannot be made or signed",

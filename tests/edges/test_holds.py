@@ -90,6 +90,14 @@ def test_names_that_are_wrong_are_said(
     assert said in ground.run(*arguments, expect=code)
 
 
+def test_environment_whose_documents_are_broken_can_be_held(ground: Ground) -> None:
+    ground.release("1")
+    (ground.path / "manifest.json").write_text("{")
+    ground.git("commit", "--quiet", "--all", "--message", "Broken")
+    assert "dev is held since" in ground.run("hold", "dev", "--reason", "The manifest is broken")
+    assert "lifted: dev is held" in ground.run("unhold", "dev")
+
+
 def test_rollback_holds_the_bytes_that_it_left_until_git_asks_for_others(ground: Ground) -> None:
     for version in ("1", "2"):
         ground.release(version)

@@ -93,12 +93,34 @@ def test_one_application_moves_and_the_target_s_own_version_counts_up(branches: 
     assert branches.manifest("staging")["manifest_version"] == "9"
 
 
+SHOWN = """\
+Promote dev@{dev} to production@{production}, manifest 1.0.1
+application  what   has  gets  why
+api          moves  1    2     another version
+site         there  1    1     already there
+   {{
+  -    "manifest_version" : "1.0.0",
+  +    "manifest_version" : "1.0.1",
+       "description": "Shop — caf\\u00e9",
+  …
+           "api": {{
+  -            "version": "1",
+  +            "version": "2",
+               "artifact": {{
+  -                "path": "api-{{version}}.txt"
+  +                "path": "api-{{version}}.txt",
+  +                "sha256": "{digest}"
+               }}
+nothing is written: --push commits it there, --pr opens a pull request
+"""
+
+
 def test_shown_only_unless_it_is_asked_for(branches: Branches, tmp_path: Path) -> None:
     branches.run("set", "api=2", "-b", "dev", "--push")
     result = tmp_path / "result.json"
     output = branches.run("promote", "dev", "--to", "production", "--json", str(result))
-    assert '-            "version": "1",' in output
-    assert "nothing is written: --push commits it there, --pr opens a pull request" in output
+    tips = {branch: branches.tip(branch)[:10] for branch in ("dev", "production")}
+    assert output == SHOWN.format(digest=branches.publish("api", "2"), **tips)
     assert branches.versions("production")["api"] == "1"
     document = json.loads(result.read_text())
     rows = {

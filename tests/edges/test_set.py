@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.edges.branches import MANIFEST, Branches
+from tests.edges.branches import MANIFEST, WHO, Branches
+from tests.edges.programs import require
 from tests.edges.remotes import git, make_clone
 
 
@@ -105,6 +107,7 @@ def test_pin_of_the_old_bytes_goes_with_the_old_version(branches: Branches) -> N
         (("api",), 64, "'api' says no version of an application"),
         (("api=1", "api=2"), 64, "api is to have two versions"),
         (("api=2", "--pr"), 64, "--push and --pr exclude each other"),
+        (("api=2", "--reviewer", "alice"), 64, "--reviewer is for a pull request"),
         (("api=a b",), 10, "has to be a version as a string"),
     ],
 )
@@ -156,6 +159,30 @@ def test_pull_request_branch_is_one_for_the_same_applications_and_replaced(branc
     branches.run("set", "api=3", "-b", "dev", "--pr")
     assert branches.versions(own) == {"site": "2", "api": "3"}
     assert git(branches.remote, "rev-list", "--count", f"dev..{own}") == "1"
+
+
+def test_mode_of_the_file_stays_and_a_link_is_refused(branches: Branches) -> None:
+    work = make_clone(branches.remote, branches.top / "work")
+    (work / "manifest.json").chmod(0o755)
+    git(work, *WHO, "commit", "--quiet", "--all", "--message", "Executable")
+    git(work, "push", "--quiet", "origin", "HEAD:dev")
+    branches.run("set", "api=2", "-b", "dev", "--push")
+    assert git(branches.remote, "ls-tree", "dev", "manifest.json").startswith("100755 ")
+    (work / "manifest.json").unlink()
+    (work / "manifest.json").symlink_to("dev-env.json")
+    git(work, *WHO, "commit", "--quiet", "--all", "--message", "Link")
+    git(work, "push", "--quiet", "origin", "HEAD:production")
+    assert "is a symbolic link" in branches.run("set", "api=2", "-b", "production", "--push", expect=10)
+
+
+def test_commit_is_signed_where_a_key_is_configured(branches: Branches) -> None:
+    require("ssh-keygen")
+    key = branches.top / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    for name, value in (("gpg.format", "ssh"), ("user.signingkey", f"{key}.pub")):
+        git(branches.clone, "config", name, value)
+    branches.run("set", "api=2", "-b", "dev", "--push")
+    assert "-----BEGIN SSH SIGNATURE-----" in git(branches.remote, "cat-file", "commit", "dev")
 
 
 def test_server_that_refuses_the_push_is_told(branches: Branches) -> None:
