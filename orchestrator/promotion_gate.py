@@ -125,7 +125,7 @@ def read_holds_of(state: State, environment: str) -> tuple[Hold, ...]:
 def look_at_gate(intent: Intent, plan: Plan) -> tuple[Gate | None, tuple[str, ...]]:
     """For a plan that is only shown: what stands in its way, and what to say about it."""
     try:
-        with open_state(intent.repository, intent.settings) as state:
+        with open_state(intent.repository, intent.settings, outage_seconds=0.0) as state:
             gate = gate_of(intent, plan, state)
     except (GitError, LedgerError) as error:
         return None, (f"whether something is held is not known: {error.brief}",)

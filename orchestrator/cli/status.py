@@ -103,7 +103,7 @@ def _holds(intent: Any) -> list[dict[str, str]]:
 
     environment = intent.desired.environment
     try:
-        with open_state(intent.repository, intent.settings) as state:
+        with open_state(intent.repository, intent.settings, outage_seconds=0.0) as state:
             holds = read_holds_of(state, environment)
     except (GitError, LedgerError) as error:
         click.echo(f"warning: whether {environment} is held is not known: {error.brief}", err=True)

@@ -105,13 +105,21 @@ class GitLedger:
         return self._tree.state(environment)
 
     def holds(self, *environments: str) -> tuple[Mapping[str, Any], ...]:
-        """What is held there, by whichever of these names; asks the remote once.
+        """What is held there, by whichever of these names; a short outage of the remote is waited for.
 
         Raises:
             GitError: the remote cannot be reached.
             LedgerError: the branch is no ledger.
         """
-        self._tree = read_tree(self._repository, self._ref)
+        began = time.monotonic()
+        while True:
+            try:
+                self._tree = read_tree(self._repository, self._ref)
+                break
+            except GitError:
+                if time.monotonic() - began >= self._outage_seconds:
+                    raise
+                pause(0.2, 1.0)
         if self._tree.is_foreign:
             raise self._foreign()
         return tuple(hold for name in environments for hold in self._tree.state(name).holds)

@@ -107,6 +107,9 @@ class StateRepository:
     def close(self) -> None:
         """The scratch repository is gone."""
         shutil.rmtree(self._directory, ignore_errors=True)
+        if self._directory.parent.name == _SCRATCH:
+            with contextlib.suppress(OSError):  # others are at work there
+                self._directory.parent.rmdir()
         if self._owner >= 0:
             os.close(self._owner)
             self._owner = -1
