@@ -18,6 +18,7 @@ from orchestrator.core.model import Desired
 from orchestrator.core.observed import Identity, ObservedHost
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import Plan
+from orchestrator.core.promotion_rules import rollback_holds
 from orchestrator.core.pruning import check_pruning
 from orchestrator.core.record import Record
 from orchestrator.core.required_plan import check_required_plan
@@ -33,6 +34,7 @@ from orchestrator.errors import DocumentError, GitError, OrchestratorError, Prov
 from orchestrator.intent import Intent, manifest_version_at
 from orchestrator.order import Listener, Order
 from orchestrator.planning import GitPlanner, Planner
+from orchestrator.promotion_gate import check_gate, left_behind, look_at_gate
 from orchestrator.recording import (
     abandoned_record,
     begun_record,
@@ -146,7 +148,7 @@ class Attempt:
         """A dry run: no lock, no record."""
         with workflow.open_workspace(intent) as workspace:
             deployment = self._deployment(intent, selected, run)
-            deployment.on_plan = self._planned
+            deployment.on_plan = self._planned_alone
             deployment.begin(workspace)
             self._execute(deployment)
 
@@ -225,12 +227,15 @@ class Attempt:
         token = lock.token if lock is not None else None
         self.run = run = replace(self.run, token=token, teach=lock is not None and lock.fence)
         opened = opened_record(intent, run, self.order, lock)
+        left: dict[tuple[str, str], str] = {}
 
         def open_record(plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
             nonlocal opened
             opened = opened_record(intent, run, self.order, lock, plan)
             self._planned(plan, observed)
             if plan.changes:
+                self._check_gate(state, intent, plan)
+                left.update(left_behind(plan, observed))
                 self._open(state, opened)
 
         deployment.run, deployment.on_plan = run, open_record
@@ -257,6 +262,8 @@ class Attempt:
         assert self.outcome is not None
         record = closed_record(opened, self.plan, self.outcome)
         record = replace(record, error=self.refusal or record.error)
+        if self.order.rollback is not None:
+            record = replace(record, holds=rollback_holds(record, left))
         if lock is not None and self._is_lost(lock, self.outcome):
             verdict = "failed" if record.verdict == "cancelled" else record.verdict
             record = replace(record, verdict=verdict, error=lock.error().brief)
@@ -371,6 +378,29 @@ class Attempt:
         self.listener.note(f"{closed}; overridden: {reason}" if reason else closed)
         if reason:
             self._said.append(f"window overridden ({state.why}): {reason}")
+
+    def _check_gate(self, state: State, intent: Intent, plan: Plan) -> None:
+        order = self.order
+        try:
+            check_gate(
+                intent,
+                plan,
+                state,
+                is_rollback=order.rollback is not None,
+                may_be_offline=bool(order.no_lock_reason),
+                note=self.listener.note,
+            )
+        except OrchestratorError:
+            self.outcome = workflow.nothing_done(plan)
+            raise
+
+    def _planned_alone(self, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
+        """Of a dry run: what would refuse the deployment is said."""
+        assert self.intent is not None
+        self._planned(plan, observed)
+        if plan.changes and self.order.rollback is None:
+            for note in look_at_gate(self.intent, plan)[1]:
+                self.listener.note(note)
 
     def _planned(self, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         assert self.intent is not None

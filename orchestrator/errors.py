@@ -29,7 +29,9 @@
     ├── ApprovalError                34   a rollout was rejected after its canary, or not approved in time
     ├── RollbackError                35   there is no good release to roll back to
     ├── PruneError                   36   pruning would remove everything that is installed
-    └── ForgeError                   40   the forge (GitHub, GitLab, Gitea, Forgejo) cannot be reached or refuses
+     ├── ForgeError                   40   the forge (GitHub, GitLab, Gitea, Forgejo) cannot be reached or refuses
+     ├── HoldError                    41   a hold forbids it for now
+     └── PromotionError               42   it was not deployed where it has to have been before
 
 130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
 """
@@ -229,3 +231,15 @@ class ForgeError(OrchestratorError):
     """The forge cannot be reached, misbehaves or refuses; or it is not known which one it is."""
 
     exit_code = 40
+
+
+class HoldError(OrchestratorError):
+    """Somebody holds the environment or the application; `details` says who, why, and what lifts it."""
+
+    exit_code = 41
+
+
+class PromotionError(OrchestratorError):
+    """What is asked for may not go to the environment yet; `details` says why, and what would satisfy the rule."""
+
+    exit_code = 42

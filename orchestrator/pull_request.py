@@ -53,6 +53,7 @@ from orchestrator.errors import (
     UsageError,
 )
 from orchestrator.intent import MANIFEST, SETTINGS
+from orchestrator.promotion_gate import look_at_gate
 from orchestrator.pull_request_artifacts import look_up_artifacts
 
 
@@ -150,6 +151,9 @@ class _Reviewer:
         observed = self._observe(target, merged, selected)
         plan = workflow.compile_intent(intent, lookup.artifacts, observed, selected)
         self.review = replace(self.review, plan=plan)
+        if not self._asked.offline:
+            # The rules are those of the target, as its orchestrator.toml; the head's are data.
+            self._note(*look_at_gate(replace(intent, revision=self._merge.base.revision), plan)[1])
 
     def _note(self, *notes: str) -> None:
         self.review = replace(self.review, notes=(*self.review.notes, *notes))

@@ -81,6 +81,9 @@ def _row(record: Record, verdict: str) -> tuple[str, ...]:
 
     counts = ", ".join(f"{count} {result}" for result, count in sorted(record.counts().items()))
     kind = "" if record.kind == "deploy" else f"{record.kind}: "
+    if record.kind in ("hold", "unhold"):
+        subjects = [str(hold.get("application") or record.environment) for hold in record.holds]
+        counts = f"{', '.join(subjects)}: {'; '.join(record.reasons)}"
     return (
         record.id,
         shown_moment(record.started),

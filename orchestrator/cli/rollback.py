@@ -25,14 +25,18 @@ READ_ATTEMPTS = 300
     default="",
     help="A version, or what was live after that attempt [the good release before].",
 )
+@click.option("--pr", is_flag=True, help="Then open a pull request that lets git ask for what is live now.")
+@click.option(
+    "--reviewer", "reviewers", multiple=True, metavar="R", help="With --pr: who is asked to review."
+)
 @attempt_options
 @click.pass_obj
 def command(directory: str, /, **options: Any) -> int:
     """Go back to releases that were good: switched to where hosts keep them, fetched again where they do not.
 
     Without --application and --to it undoes what the last deployment changed. Releases that are marked bad or were
-    never healthy are no targets; the releases that are left are marked bad. Git still wants what it says: the
-    next deployment of the branch brings that back.
+    never healthy are no targets; the releases that are left are marked bad. Git still wants what it says: its
+    deployments are held until git asks for something else, which --pr proposes, or until `orchestrator unhold`.
     """
     from orchestrator.cli.deploy import run_order
     from orchestrator.cli.lasting_output import lasting_output
@@ -46,7 +50,9 @@ def command(directory: str, /, **options: Any) -> int:
     )
     quiet = options["json_path"] == "-"
     with lasting_output():
-        return run_order(directory, order, options, after=lambda attempt: _say_what_git_wants(attempt, quiet))
+        return run_order(
+            directory, order, options, after=lambda attempt: _say_what_git_wants(attempt, quiet, options)
+        )
 
 
 def read_rollback(directory: str, environment: str, to: str, *, last_good: bool = False) -> RollbackOrder:
@@ -66,16 +72,45 @@ def read_rollback(directory: str, environment: str, to: str, *, last_good: bool 
     return RollbackOrder(to=to, records=records, last_good=last_good)
 
 
-def _say_what_git_wants(attempt: Attempt, quiet: bool) -> None:
+def _say_what_git_wants(attempt: Attempt, quiet: bool, options: dict[str, Any]) -> None:
     from orchestrator.core.rollback_plan import describe_wishes_of_git
 
     if attempt.intent is None or attempt.plan is None:
         return
-    branch = attempt.intent.revision.branch
-    for text in describe_wishes_of_git(attempt.intent.desired, attempt.plan):
+    branch, environment = attempt.intent.revision.branch, attempt.intent.desired.environment
+    texts = describe_wishes_of_git(attempt.intent.desired, attempt.plan)
+    for text in texts:
         click.echo(text, err=quiet)
+    if texts:
         click.echo(
-            f"  the next deployment of {branch or 'that branch'} brings it back; revert the commit that asks for it "
-            "to make the rollback last",
+            f"  that is held now: no deployment of {branch or environment} brings it back before git asks for "
+            f"something else, or `orchestrator unhold {environment} APP`; revert the commit that asks for it"
+            f"{'' if options['pr'] else ' (`rollback --pr` opens the pull request)'}",
             err=quiet,
         )
+    if options["pr"] and not attempt.order.check:
+        _propose(attempt, options)
+
+
+def _propose(attempt: Attempt, options: dict[str, Any]) -> None:
+    """A pull request lets the branch ask for what the rollback has made live."""
+    from orchestrator.cli.promote import conclude_promotion
+    from orchestrator.ledger_source import Moment
+    from orchestrator.promote import PromoteOrder, promote
+
+    assert attempt.intent is not None
+    assert attempt.plan is not None
+    environment, label = attempt.intent.desired.environment, f"{attempt.intent.desired.environment}@now"
+    result = promote(
+        PromoteOrder(
+            directory=attempt.order.target.directory,
+            source=label,
+            moment=Moment(label=label, environment=environment),
+            target=attempt.intent.revision.branch or environment,
+            applications=tuple(sorted({step.application for step in attempt.plan.steps})),
+            means="pull request",
+            is_revert=True,
+        )
+    )
+    quiet = "-" if options["json_path"] == "-" else ""
+    conclude_promotion(result, {**options, "push": False, "json_path": quiet}, write=False)

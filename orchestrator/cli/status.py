@@ -33,30 +33,36 @@ def command(directory: str, /, **options: Any) -> int:
     one = target.branch or target.environment or target.ref or target.worktree
     names = (target.environment,) if one else workflow.environments_of(target)
     console, rows, first = make_console(), [], None
+    holds: list[dict[str, str]] = []
     for name in names:
         try:
             chosen = target if one else make_target(directory, {**options, "environment": name})
-            rows.extend(_rows(chosen, options))
+            found, held = _rows(chosen, options)
+            rows.extend(found)
+            holds.extend(held)
         except OrchestratorError as error:
             if one:
                 raise
             first = first or error
             line(console, f"{name}: {error.brief}", "red")
     if options["json_path"]:
-        write_json(options["json_path"], {"format": 1, "placements": rows})
+        write_json(options["json_path"], {"format": 1, "placements": rows, "holds": holds})
     if options["json_path"] != "-":
         columns = ("environment", "application", "host", "desired", "installed", "running", "state", "why")
         if rows:
             print_table(console, columns, [tuple(row[column] for column in columns) for row in rows], 6)
         else:
             line(console, "no environment of this repository has a placement")
+        for hold in holds:
+            line(console, f"held: {hold['text']}", "yellow")
     if first is not None:
         raise first
     differs = any(row["state"] != "in sync" for row in rows)
     return 2 if options["detailed_exitcode"] and differs else 0
 
 
-def _rows(target: Any, options: dict[str, Any]) -> list[dict[str, str]]:
+def _rows(target: Any, options: dict[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """What is where, and what is held."""
     from orchestrator import workflow
     from orchestrator.cli.progress import Progress
 
@@ -106,7 +112,26 @@ def _rows(target: Any, options: dict[str, Any]) -> list[dict[str, str]]:
                 "why": f"git no longer asks for it at {orphan.deployment_path}",
             }
         )
-    return rows
+    return rows, _holds(intent)
+
+
+def _holds(intent: Any) -> list[dict[str, str]]:
+    from orchestrator.core.promotion_rules import hold_document
+    from orchestrator.edges.state import open_state
+    from orchestrator.errors import GitError, LedgerError
+    from orchestrator.promotion_gate import read_holds_of
+
+    environment = intent.desired.environment
+    try:
+        with open_state(intent.repository, intent.settings, outage_seconds=0.0) as state:
+            holds = read_holds_of(state, environment)
+    except (GitError, LedgerError) as error:
+        click.echo(f"warning: whether {environment} is held is not known: {error.brief}", err=True)
+        return []
+    return [
+        {**hold_document(hold), "environment": environment, "text": hold.describe(environment)}
+        for hold in holds
+    ]
 
 
 def _judge(step: Any, found: Any) -> tuple[str, str]:

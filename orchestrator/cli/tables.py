@@ -47,6 +47,9 @@ COLOURS = {
     "free": "green",
     "live": "green",
     "gone": "dim",
+    "moves": "green",
+    "there": "dim",
+    "blocked": "red",
 }
 SHOWN_STEPS, SHOWN_GROUPS = 200, 50
 

@@ -52,12 +52,12 @@ def parse_documents(
         DocumentError: with every violation of both documents at once.
     """
     violations = Violations()
-    manifest_report, manifest_value = _read(manifest, schemas["manifest"], violations)
+    manifest_report, manifest_value = read_document(manifest, schemas["manifest"], violations)
     parsed_manifest = parse_manifest(manifest_value, manifest_report) if manifest_report else None
     environment_value: Any = None
     parsed_environment: ParsedEnvironment | None = ParsedEnvironment()
     if environment is not None:
-        report, environment_value = _read(environment, schemas["environment"], violations)
+        report, environment_value = read_document(environment, schemas["environment"], violations)
         parsed_environment = (
             parse_environment(environment_value, environment_name, settings, report) if report else None
         )
@@ -85,7 +85,9 @@ def parse_documents(
     )
 
 
-def _read(document: Document, schema: Mapping[str, Any], violations: Violations) -> tuple[Report | None, Any]:
+def read_document(
+    document: Document, schema: Mapping[str, Any], violations: Violations
+) -> tuple[Report | None, Any]:
     """Return the document's value without what is wrong in it; no report when nothing can be read."""
     read = parse_json(document.content, document.label, violations)
     if read is None:

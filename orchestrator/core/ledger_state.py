@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.core.observed import ObservedHost, ObservedPlacement
+from orchestrator.core.promotion_rules import fold_holds
 from orchestrator.core.record import INTERRUPTED, Record, RecordPlacement
 
 FORMAT = 1
@@ -49,7 +50,7 @@ class LedgerState:
     """One environment.
 
     Attributes:
-        holds: those in force since the newest attempt.
+        holds: those in force, see `orchestrator.core.promotion_rules`.
         closed: ids of the latest attempts that have said themselves how they ended, the newest last.
         interrupted: ids of the latest that others have closed; such a one may still say how it ended.
     """
@@ -65,7 +66,6 @@ def fold_record(state: LedgerState, record: Record) -> LedgerState:
     """Return the state after a closed attempt. An attempt that arrives late changes nothing newer."""
     live = {one.key: one for one in state.placements}
     dead = record.verdict == INTERRUPTED
-    newest = max((_order(one) for one in live.values()), default=(-1, ""))
     for one in record.placements:
         key = (one.application, one.host, one.deployment_path)
         before = live.get(key)
@@ -76,7 +76,7 @@ def fold_record(state: LedgerState, record: Record) -> LedgerState:
     return LedgerState(
         environment=record.environment,
         placements=tuple(live[key] for key in sorted(live)),
-        holds=state.holds if newest > (record.lock_token or -1, record.ended) else record.holds,
+        holds=fold_holds(state.holds, record),
         closed=state.closed if dead else _remember(state.closed, record.id),
         interrupted=_remember(state.interrupted, record.id) if dead else state.interrupted,
     )
@@ -157,10 +157,6 @@ def _is_newer(live: LivePlacement, record: Record) -> bool:
     if live.token is not None and record.lock_token is not None:
         return live.token > record.lock_token
     return live.time > record.ended
-
-
-def _order(live: LivePlacement) -> tuple[int, str]:
-    return (live.token or -1, live.time)
 
 
 def _observed(live: LivePlacement) -> ObservedPlacement:

@@ -55,7 +55,7 @@ class Record:
         phases: seconds by phase.
         lock_token: None: it ran without a lock, for `no_lock_reason`.
         reasons: why, in the words of who asked for it.
-        holds: what is kept from being changed until git agrees.
+        holds: those that it sets; one of kind `unhold` lifts them.
         verdict: `success`, `partial`, `failed`, `unknown`, `cancelled`, `superseded` or `interrupted`.
         error: the sentence that it ended with; empty when it did what it was to do.
         tests: each smoke test that ran: `application`, `host`, `name`, `on`, `once`, `passed`, `message`, `seconds`.

@@ -11,10 +11,17 @@ from orchestrator import __version__
 from orchestrator.core.forge_settings import ForgeSettings, parse_forge
 from orchestrator.core.model import Credentials, Repository
 from orchestrator.core.plain_values import check_plain_values
+from orchestrator.core.promotion_rules import Rules
 from orchestrator.core.references import check_origin, parse_credentials
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.schema import check_schema
-from orchestrator.core.state_settings import LedgerSettings, LockSettings, parse_ledger, parse_lock
+from orchestrator.core.state_settings import (
+    LedgerSettings,
+    LockSettings,
+    parse_git_repository,
+    parse_ledger,
+    parse_lock,
+)
 from orchestrator.core.toml_text import parse_toml
 from orchestrator.core.urls import origin_of, url_problem
 from orchestrator.core.violations import Path, Report, Violations
@@ -46,11 +53,15 @@ class EnvironmentSettings:
         branch: empty: the branch is called as the environment.
         file: relative to orchestrator.toml; empty: the usual places.
         provider: None: a file of the branch.
+        rules: what an artifact has to have done before it may go there.
+        deployed_in_ledger: the git repository whose ledger knows that; empty: the own ledger.
     """
 
     branch: str = ""
     file: str = ""
     provider: EnvironmentProvider | None = None
+    rules: Rules = field(default_factory=Rules)
+    deployed_in_ledger: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +73,7 @@ class Settings:
         credentials: reference (`env:NAME`, `file:/path`) → the only origin it may be sent to; None: there
             is no such table, every reference may be used.
         controller_commands: documents may name commands that run on the controller.
+        promotion_path: environments in the order in which versions go through them; empty: not said.
         known_hosts: absolute, `~/...`, or relative to orchestrator.toml; empty: the user's own.
     """
 
@@ -74,6 +86,7 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     lock: LockSettings = field(default_factory=LockSettings)
     forge: ForgeSettings = field(default_factory=ForgeSettings)
+    promotion_path: tuple[str, ...] = ()
 
 
 def parse_settings(content: bytes | None, label: str, schema: Mapping[str, Any]) -> Settings:
@@ -178,6 +191,7 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
         ledger=ledger,
         lock=parse_lock(value.get("lock", {}), report),
         forge=parse_forge(value.get("forge", {}), report),
+        promotion_path=tuple(name for name in value.get("promotion_path", ()) if name is not None),
     )
 
 
@@ -202,7 +216,29 @@ def _parse_environment(
     provider = None
     if "provider" in raw and (*path, "provider") not in report.bad:
         provider = _parse_provider(raw["provider"], report, (*path, "provider"), allowed)
-    return EnvironmentSettings(branch=raw.get("branch", ""), file=raw.get("file", ""), provider=provider)
+    return EnvironmentSettings(
+        branch=raw.get("branch", ""),
+        file=raw.get("file", ""),
+        provider=provider,
+        rules=_parse_rules(raw, report, path),
+        deployed_in_ledger=parse_git_repository(
+            raw, report, (*path, "deployed_in_ledger"), "deployed_in_ledger"
+        ),
+    )
+
+
+def _parse_rules(raw: Mapping[str, Any], report: Report, path: Path) -> Rules:
+    names = tuple(name for name in raw.get("require_deployed_in", ()) if name is not None)
+    own = environment_names(str(path[-1]))
+    for index, name in enumerate(names):
+        if name in own:
+            report.add(
+                (*path, "require_deployed_in", index), "this is the environment itself; name one before it"
+            )
+    for key in ("soak_minutes", "deployed_in_ledger"):
+        if key in raw and "require_deployed_in" not in raw:
+            report.add((*path, key), "this needs `require_deployed_in`; add it, or remove this")
+    return Rules(require_deployed_in=names, soak_minutes=raw.get("soak_minutes", 0))
 
 
 def _parse_provider(

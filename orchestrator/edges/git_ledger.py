@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.core.ledger_state import LedgerState
 from orchestrator.core.record import Record
@@ -101,6 +103,26 @@ class GitLedger:
         if self._tree.is_foreign:
             raise self._foreign()
         return self._tree.state(environment)
+
+    def holds(self, *environments: str) -> tuple[Mapping[str, Any], ...]:
+        """What is held there, by whichever of these names; a short outage of the remote is waited for.
+
+        Raises:
+            GitError: the remote cannot be reached.
+            LedgerError: the branch is no ledger.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                self._tree = read_tree(self._repository, self._ref)
+                break
+            except GitError:
+                if time.monotonic() - began >= self._outage_seconds:
+                    raise
+                pause(0.2, 1.0)
+        if self._tree.is_foreign:
+            raise self._foreign()
+        return tuple(hold for name in environments for hold in self._tree.state(name).holds)
 
     def open_records(self, environment: str) -> tuple[Record, ...]:
         """The attempts there that have begun and not ended.

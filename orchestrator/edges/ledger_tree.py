@@ -23,8 +23,8 @@ Every attempt to deploy, written by `orchestrator`: one commit when it begins an
 this branch is the record; `orchestrator history`, `show` and `when` read it.
 
 - `<environment>/open/<id>.json`: attempts that have begun and not ended.
-- `<environment>/last.json`: the last attempt that ended.
-- `<environment>/state.json`: what is live on each host as far as is known here.
+- `<environment>/last.json`: the last attempt that ended, or the last hold.
+- `<environment>/state.json`: what is live on each host as far as is known here, and what is held.
 
 Do not edit, rebase or delete it. Nothing is built from it: its commits say `[skip ci]`.
 """

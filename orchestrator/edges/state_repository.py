@@ -107,6 +107,9 @@ class StateRepository:
     def close(self) -> None:
         """The scratch repository is gone."""
         shutil.rmtree(self._directory, ignore_errors=True)
+        if self._directory.parent.name == _SCRATCH:
+            with contextlib.suppress(OSError):  # others are at work there
+                self._directory.parent.rmdir()
         if self._owner >= 0:
             os.close(self._owner)
             self._owner = -1
@@ -157,6 +160,16 @@ class StateRepository:
         entries = [line.partition("\t") for line in listed.split("\0") if line]
         return {path: meta.split()[2] for meta, _, path in entries if meta.split()[1] == "blob"}
 
+    def essence(self, commit: str) -> tuple[str, ...]:
+        """The tree and the parents of a commit that is here: two with the same change the same."""
+        head = self._git.check("cat-file", "commit", commit).text.partition("\n\n")[0]
+        return tuple(line for line in head.splitlines() if line.startswith(("tree ", "parent ")))
+
+    def mode(self, commit: str, path: str) -> str:
+        """What kind of file it is in a commit that is here, as git writes it; a plain one where there is none."""
+        listed = self._git.check("ls-tree", "-z", "--full-tree", commit, "--", path).text
+        return listed.split(" ")[0] if listed else "100644"
+
     def read(self, blob: str) -> bytes:
         """The content of a blob that is here."""
         return self._git.check("cat-file", "blob", blob).output
@@ -166,11 +179,18 @@ class StateRepository:
         return self._git.check("hash-object", "-w", "--stdin", content=content).text
 
     def commit(
-        self, changes: Mapping[str, str | None], *, parent: str, message: str, signed: bool = False
+        self,
+        changes: Mapping[str, str | None],
+        *,
+        parent: str,
+        message: str,
+        signed: bool = False,
+        modes: Mapping[str, str] | None = None,
     ) -> str:
         """A commit that differs from `parent` (empty: none) in some files: blob by path, None: removed.
 
         Args:
+            modes: of files that are not plain, by path.
             signed: with the configured key, where there is one.
 
         Raises:
@@ -181,7 +201,7 @@ class StateRepository:
         lines = [
             f"0 {'0' * _DIGITS[self._object_format]}\t{path}\0"
             if blob is None
-            else f"100644 {blob}\t{path}\0"
+            else f"{(modes or {}).get(path, '100644')} {blob}\t{path}\0"
             for path, blob in changes.items()
         ]
         # Removals first: a file may stand where a directory is to be.

@@ -134,9 +134,17 @@ def test_what_was_said_of_a_version_stays_true_while_it_is_live() -> None:
     assert (state.placements[0].release, state.placements[0].artifact_sha256) == ("2.0-abc", "c" * 64)
 
 
+def test_hold_stays_in_force_through_later_attempts_until_it_is_lifted() -> None:
+    held = fold_record(EMPTY, attempt(1, kind="hold", holds=({"id": "h1"},)))
+
+    assert fold_record(held, attempt(2, holds=())).holds == ({"id": "h1"},)
+    lifted = attempt(3, kind="unhold", holds=({"id": "h1"},))
+    assert fold_record(held, lifted).holds == ()
+
+
 @pytest.mark.parametrize("token", [1, None])
 def test_attempt_that_arrives_late_changes_nothing_newer(token: int | None) -> None:
-    state = fold_record(EMPTY, attempt(2, holds=({"a": 1},)))
+    state = fold_record(EMPTY, attempt(2, holds=({"id": "h1"},)))
 
     late = fold_record(state, attempt(1, replace(LIVE, version="1.0"), lock_token=token, holds=()))
 

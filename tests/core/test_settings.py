@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.model import Credentials, Reference, Repository
+from orchestrator.core.promotion_rules import Rules
 from orchestrator.core.settings import (
     EnvironmentProvider,
     EnvironmentSettings,
@@ -30,10 +31,14 @@ def test_everything_is_read() -> None:
         """
 name = "shop"
 known_hosts = "ssh/known_hosts"
+promotion_path = ["dev", "test", "production"]
 
 [environments.production]
 branch = "main"
 file = "env/live.json"
+require_deployed_in = ["test"]
+soak_minutes = 30
+deployed_in_ledger = "https://git.example.net/shop.git"
 
 [environments.dev.provider]
 url = "https://cmdb.example.net/{environment}?format=json"
@@ -56,8 +61,14 @@ url = "https://files.example.net/"
     assert settings == Settings(
         name="shop",
         known_hosts="ssh/known_hosts",
+        promotion_path=("dev", "test", "production"),
         environments={
-            "production": EnvironmentSettings(branch="main", file="env/live.json"),
+            "production": EnvironmentSettings(
+                branch="main",
+                file="env/live.json",
+                rules=Rules(require_deployed_in=("test",), soak_minutes=30),
+                deployed_in_ledger="https://git.example.net/shop.git",
+            ),
             "dev": EnvironmentSettings(provider=EnvironmentProvider(url=url, credentials=token)),
             "test": EnvironmentSettings(provider=EnvironmentProvider(command=("bin/inventory", "--json"))),
         },
@@ -179,6 +190,19 @@ url = "https://files.example.net/"
             "format = 1\n[repositories.a]\ntype = 'http'",
             '2: repositories.a: a repository of type "http" needs "url"',
         ),
+        (
+            "format = 1\n[environments.prod]\nrequire_deployed_in = ['qa', 'production']",
+            "3: environments.prod.require_deployed_in[1]: this is the environment itself; name one before it",
+        ),
+        (
+            "format = 1\n[environments.prod]\nsoak_minutes = 5",
+            "3: environments.prod.soak_minutes: this needs `require_deployed_in`",
+        ),
+        (
+            "format = 1\n[environments.prod]\nrequire_deployed_in = [7]",
+            "3: environments.prod.require_deployed_in[0]: is no environment name",
+        ),
+        ("format = 1\npromotion_path = 'dev'", "2: promotion_path: has to be a list of environments' names"),
     ],
 )
 def test_what_is_wrong_is_explained_with_its_line(text: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -215,8 +216,12 @@ class GitDaemon:
 
 
 @contextlib.contextmanager
-def serve_http(directory: Path) -> Iterator[str]:
-    """`git http-backend` in front of a directory; gives its address. Everybody may push."""
+def serve_http(directory: Path, accounts: Mapping[str, tuple[str, str]] | None = None) -> Iterator[str]:
+    """`git http-backend` in front of a directory; gives its address. Everybody may push.
+
+    Args:
+        accounts: repository → the only user that may use it, and the password; None: everybody may.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.0"
@@ -236,6 +241,11 @@ def serve_http(directory: Path) -> Iterator[str]:
 
         def _answer(self, body: bytes) -> None:
             path, _, query = self.path.partition("?")
+            if accounts is not None and not self._may(path.split("/")[1]):
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="git"')
+                self.end_headers()
+                return
             variables = {
                 "PATH": os.environ["PATH"],
                 **ISOLATED,
@@ -260,6 +270,13 @@ def serve_http(directory: Path) -> Iterator[str]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
+
+        def _may(self, name: str) -> bool:
+            account = (accounts or {}).get(name)
+            if account is None:
+                return False
+            expected = base64.b64encode(":".join(account).encode()).decode()
+            return self.headers.get("Authorization") == f"Basic {expected}"
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Says nothing."""

@@ -37,7 +37,9 @@ def test_rollback_switches_to_what_is_kept_says_what_git_wants_and_is_recorded(g
     document = roll_back(ground)
     assert set(ground.live().values()) == {"2"}
     assert "git still wants site 3, not 2 (on 2 hosts)" in str(document["output"])
-    assert "the next deployment of dev brings it back" in str(document["output"])
+    assert "that is held now: no deployment of dev brings it back before git asks for something else" in str(
+        document["output"]
+    )
     history = json.loads(ground.run("history", "dev", "--json", "-"))["attempts"]
     assert [record["kind"] for record in history] == ["rollback", "deploy", "deploy", "deploy"]
     assert history[0]["reasons"] == ["rollback to the good release before"]
@@ -48,6 +50,8 @@ def test_rollback_switches_to_what_is_kept_says_what_git_wants_and_is_recorded(g
         refused["output"]
     )
     ground.git("checkout", "--", "artifacts")
+    ground.deploy(expect=41)
+    ground.run("unhold", "dev", "site")
     ground.deploy()
     assert set(ground.live().values()) == {"3"}
 

@@ -24,11 +24,6 @@ class PullRequest:
     created: bool
     notes: tuple[str, ...] = ()
 
-    @property
-    def is_new(self) -> bool:
-        """Whether it was made just now."""
-        return self.created
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostedComment:
