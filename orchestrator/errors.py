@@ -28,7 +28,8 @@
     ├── WindowError                  33   outside of the environment's deployment windows
     ├── ApprovalError                34   a rollout was rejected after its canary, or not approved in time
     ├── RollbackError                35   there is no good release to roll back to
-    └── PruneError                   36   pruning would remove everything that is installed
+    ├── PruneError                   36   pruning would remove everything that is installed
+    └── ProtectionError              43   a rule of the environment's protection does not hold
 
 130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
 """
@@ -222,3 +223,9 @@ class PruneError(OrchestratorError):
     """Pruning would remove everything that is installed."""
 
     exit_code = 36
+
+
+class ProtectionError(OrchestratorError):
+    """A rule of the environment's protection does not hold, or cannot be read; no host was asked or touched."""
+
+    exit_code = 43

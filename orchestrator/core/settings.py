@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator import __version__
 from orchestrator.core.model import Credentials, Repository
 from orchestrator.core.plain_values import check_plain_values
+from orchestrator.core.protection_rules import NO_PROTECTION, Protection, parse_protection
 from orchestrator.core.references import check_origin, parse_credentials
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.schema import check_schema
@@ -62,6 +63,7 @@ class Settings:
             is no such table, every reference may be used.
         controller_commands: documents may name commands that run on the controller.
         known_hosts: absolute, `~/...`, or relative to orchestrator.toml; empty: the user's own.
+        protection: what this file says of it; what binds comes from an earlier commit or a policy repository.
     """
 
     name: str = ""
@@ -72,6 +74,7 @@ class Settings:
     controller_commands: bool = False
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     lock: LockSettings = field(default_factory=LockSettings)
+    protection: Protection = NO_PROTECTION
 
 
 def parse_settings(content: bytes | None, label: str, schema: Mapping[str, Any]) -> Settings:
@@ -175,6 +178,7 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
         controller_commands=value.get("controller_commands", False),
         ledger=ledger,
         lock=parse_lock(value.get("lock", {}), report),
+        protection=parse_protection(value, report),
     )
 
 

@@ -61,7 +61,7 @@ def parse_ledger(value: Mapping[str, Any], report: Report) -> LedgerSettings:
         report.add(("ledger", "ref"), "this is where locks are kept; name another branch")
     return LedgerSettings(
         ref=ref,
-        repository=_repository(value, report, ("ledger", "repository")),
+        repository=parse_git_repository(value, report, ("ledger", "repository")),
         signing_key=value.get("signing_key", ""),
     )
 
@@ -69,14 +69,17 @@ def parse_ledger(value: Mapping[str, Any], report: Report) -> LedgerSettings:
 def parse_lock(value: Mapping[str, Any], report: Report) -> LockSettings:
     """Return what `[lock]` says."""
     return LockSettings(
-        repository=_repository(value, report, ("lock", "repository")),
+        repository=parse_git_repository(value, report, ("lock", "repository")),
         expiry_seconds=value.get("expiry_seconds", DEFAULT_EXPIRY_SECONDS),
     )
 
 
-def _repository(value: Mapping[str, Any], report: Report, path: Path) -> str:
-    text: str = value.get("repository", "")
-    if "repository" not in value:
+def parse_git_repository(
+    value: Mapping[str, Any], report: Report, path: Path, key: str = "repository"
+) -> str:
+    """Return the git repository that `key` names; empty: none."""
+    text: str = value.get(key, "")
+    if key not in value:
         return text
     if text.startswith(("http://", "https://")):
         problem = url_problem(text, query=False)
