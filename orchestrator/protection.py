@@ -20,7 +20,7 @@ from orchestrator.core.protection import (
     protection_document,
 )
 from orchestrator.core.protection_rules import DEFAULT_POLICY_BRANCH, Policy, Rules
-from orchestrator.core.settings import Settings, branches_for_environment
+from orchestrator.core.settings import Settings
 from orchestrator.edges.clone import read_clone
 from orchestrator.edges.commit_objects import CommitObjects
 from orchestrator.edges.git import DeploymentRepository, Revision, without_password
@@ -229,13 +229,13 @@ class _Facts:
 
     def _with_approvals(self, facts: Facts) -> Facts:
         settings = self.binding.settings
-        branches = branches_for_environment(settings, self.environment)
-        branches = tuple(filter(None, dict.fromkeys((self.revision.branch, *branches))))
         approvers = self.asked.approvers or _ask_forge
         if not facts.commit:
             return replace(facts, approvals_problem="the work tree is no commit that anybody approved")
         try:
-            return replace(facts, approvals=approvers(self.repository, settings, facts.commit, branches))
+            return replace(
+                facts, approvals=approvers(self.repository, settings, facts.commit, self.binding.branches)
+            )
         except OrchestratorError as error:
             return replace(facts, approvals_problem=error.brief)
 

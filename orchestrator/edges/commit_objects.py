@@ -119,6 +119,24 @@ class CommitObjects:
         """The content of a blob that is here."""
         return self._git.check("cat-file", "blob", name).output
 
+    def versions(self, commit: str, path: str) -> tuple[str, ...]:
+        """The blobs that the file ever was on the first-parent line up to `commit`.
+
+        Raises:
+            GitError: the clone is shallow, and the remote cannot be asked for the rest.
+        """
+        arguments = (
+            "log", "-m", "--first-parent", "--format=", "--raw", "--no-abbrev", "--no-renames",
+            f"--max-count={LINE_COMMITS}", commit, "--", path,
+        )  # fmt: skip
+        answer = self._git.run(*arguments)
+        if answer.code != 0 or (Path(self._git.git_directory) / "shallow").exists():
+            self.complete(commit)
+            answer = self._git.check(*arguments)
+        fields = [line.split() for line in answer.text.splitlines()]
+        names = [name for one in fields if len(one) > 4 for name in one[2:4] if name.strip("0")]
+        return tuple(self.names(names).values())
+
     def first_parents(self, commit: str, base: str) -> tuple[tuple[str, int], ...] | None:
         """The commits from `commit` down to before `base` on the first-parent line, each with its number of parents.
 

@@ -10,7 +10,13 @@ from orchestrator.core.ledger_entry import Entry
 from orchestrator.core.protection import BASE_VERDICTS, RulesSource, choose_base, is_base
 from orchestrator.core.protection_rules import Policy, Protection, Rules
 from orchestrator.core.record import Record, parse_record
-from orchestrator.core.settings import Settings, environment_for_branch, environment_names, parse_settings
+from orchestrator.core.settings import (
+    Settings,
+    branches_for_environment,
+    environment_for_branch,
+    environment_names,
+    parse_settings,
+)
 from orchestrator.core.state_refs import ledger_ref
 from orchestrator.core.state_settings import LedgerSettings
 from orchestrator.edges.clone import Clone
@@ -34,12 +40,14 @@ class Binding:
         settings: orchestrator.toml there.
         base: the last deployed commit; empty: none is known.
         rules: by environment's name, those that bind.
+        branches: those that the environment was aligned with before.
     """
 
     source: RulesSource
     settings: Settings = field(default_factory=Settings)
     base: str = ""
     rules: dict[str, Rules] = field(default_factory=dict)
+    branches: tuple[str, ...] = ()
 
     @property
     def protection(self) -> Protection:
@@ -106,7 +114,7 @@ class RulesReader:
         before = self.own_settings(parent) if parent else Settings()
         names = _names(environment, branch, before)
         candidates: list[_Candidate] = []
-        if self._policy or any(map(_is_protected, (own, before))) or self._was_protected(names, own):
+        if self._policy or any(map(_is_protected, (own, before))) or self._was_protected(commit, names, own):
             candidates = self._candidates(commit, names, (Settings(), before, own))
         base = self._choose(candidates, names)
         if base is not None:
@@ -116,29 +124,42 @@ class RulesReader:
         else:
             source = RulesSource(kind="none")
         settings = self._settings_for_rules(source.commit) if source.commit else Settings()
+        branches = branches_for_environment(settings, environment)
         policy = self._policy or settings.protection.policy
         if policy is not None:
             fetched, settings = self._fetch_policy(policy)
             place = f"the policy repository {self._clone.shown(policy.url)}, branch {policy.branch}"
             source = RulesSource(kind="policy", commit=fetched, place=place)
         rules = {name: one for name, one in settings.protection.rules.items() if name in names}
-        return Binding(source=source, settings=settings, base=base.record.commit if base else "", rules=rules)
+        return Binding(
+            source=source,
+            settings=settings,
+            base=base.record.commit if base else "",
+            rules=rules,
+            branches=branches,
+        )
 
-    def _was_protected(self, names: tuple[str, ...], own: Settings) -> bool:
-        """Whether the last deployed commit is protected, as far as the ledger's tip says."""
-        ledger = own.ledger
-        with StateRepository(self._clone, ledger.repository, actor="") as repository:
+    def _was_protected(self, commit: str, names: tuple[str, ...], own: Settings) -> bool:
+        """Whether there ever was protection: only then is the whole ledger read, and its signatures looked at.
+
+        The branch's own history says so, which takes a forced push to hide; the ledger's tip says it of what was
+        deployed from elsewhere.
+        """
+        for blob in self._objects.versions(commit, self._path):
+            try:
+                if _is_protected(_parse(self._objects.blob(blob), blob)):
+                    return True
+            except DocumentError:
+                continue
+        with StateRepository(self._clone, own.ledger.repository, actor="") as repository:
             tree = read_tree(repository, ledger_ref(own, self._stack))
             for name in names:
                 record = tree.deployed(name)
                 if record is None and tree.knows(name):
                     return True
-                if record is not None and self._path_at(record.commit):
+                if record is not None and _is_protected(self.own_settings(record.commit)):
                     return True
         return False
-
-    def _path_at(self, commit: str) -> bool:
-        return _is_protected(self.own_settings(commit))
 
     def _candidates(
         self, commit: str, names: tuple[str, ...], places: Iterable[Settings]
