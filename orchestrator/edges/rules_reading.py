@@ -112,9 +112,10 @@ class RulesReader:
         own = self.own_settings(commit)
         parent = commit if is_worktree else self._first_parent(commit)
         before = self.own_settings(parent) if parent else Settings()
-        names = _names(environment, branch, before)
+        past = self._past(commit)
+        names = _names(environment, branch, (before, *past))
         candidates: list[_Candidate] = []
-        if self._policy or any(map(_is_protected, (own, before))) or self._was_protected(commit, names, own):
+        if self._policy or any(map(_is_protected, (own, before, *past))) or self._was_protected(names, own):
             candidates = self._candidates(commit, names, (Settings(), before, own))
         base = self._choose(candidates, names)
         if base is not None:
@@ -139,18 +140,21 @@ class RulesReader:
             branches=branches,
         )
 
-    def _was_protected(self, commit: str, names: tuple[str, ...], own: Settings) -> bool:
-        """Whether there ever was protection: only then is the whole ledger read, and its signatures looked at.
-
-        The branch's own history says so, which takes a forced push to hide; the ledger's tip says it of what was
-        deployed from elsewhere.
-        """
+    def _past(self, commit: str) -> tuple[Settings, ...]:
+        """What orchestrator.toml ever said on the commit's line, which takes a forced push to hide."""
+        found = []
         for blob in self._objects.versions(commit, self._path):
             try:
-                if _is_protected(_parse(self._objects.blob(blob), blob)):
-                    return True
+                found.append(_parse(self._objects.blob(blob), blob))
             except DocumentError:
                 continue
+        return tuple(found)
+
+    def _was_protected(self, names: tuple[str, ...], own: Settings) -> bool:
+        """Whether what was deployed last, perhaps from elsewhere, is protected, as far as the ledger's tip says.
+
+        Only where there ever was protection is the whole ledger read, and its signatures looked at.
+        """
         with StateRepository(self._clone, own.ledger.repository, actor="") as repository:
             tree = read_tree(repository, ledger_ref(own, self._stack))
             for name in names:
@@ -267,15 +271,16 @@ class RulesReader:
         return self._policies[policy]
 
 
-def _names(environment: str, branch: str, before: Settings) -> tuple[str, ...]:
-    """Every name under which rules may bind: its own, its alias, and what the branch belonged to before.
+def _names(environment: str, branch: str, before: Iterable[Settings]) -> tuple[str, ...]:
+    """Every name under which rules may bind: its own, its alias, and what the branch ever belonged to.
 
-    So a commit that maps the branch to another environment does not get rid of the rules.
+    So commits that map the branch to another environment do not get rid of the rules.
     """
     names = [environment]
-    aligned = environment_for_branch(before, branch) if branch else None
-    if aligned is not None:
-        names.append(aligned)
+    for settings in before if branch else ():
+        aligned = environment_for_branch(settings, branch)
+        if aligned is not None:
+            names.append(aligned)
     return tuple(dict.fromkeys(one for name in names for one in environment_names(name)))
 
 

@@ -94,6 +94,35 @@ def test_without_a_deployment_the_first_parent_has_the_rules(repository: Reposit
     assert "first parent" in str(found.error() and found.error().details)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "[protection.production]\nmerge_commits_only = false\n",
+        "",
+        '[ledger]\nref = "records"\n',
+        '[environments.sneaky]\nbranch = "production"\n',
+        '[policy]\nurl = "/nowhere"\n',
+        "[keys]\n",
+    ],
+    ids=["loosened", "removed", "another ledger", "another environment", "another policy", "empty"],
+)
+@pytest.mark.parametrize("commits", [1, 2], ids=["one", "two"])
+def test_a_commit_that_loosens_the_rules_is_judged_by_the_old_ones(
+    repository: Repository, settings: str, commits: int
+) -> None:
+    strict = repository.commit(MERGES)
+    repository.deployed(strict)
+    tips = [repository.commit(settings) for _ in range(commits)]
+    revision = Revision(commit=tips[-1], branch="production")
+    name = "sneaky" if "sneaky" in settings else "production"
+
+    found = judge_deployment(repository_of(repository.work), revision, name, Asked())
+
+    assert found.source.commit == strict
+    assert refused(found) == ["merge_commits_only"]
+    assert "merge_commits_only" in str(found.error())
+
+
 def test_rules_that_a_commit_brings_bind_the_next_one(repository: Repository) -> None:
     first = repository.commit()
     repository.deployed(first)
