@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from orchestrator import workflow
 from orchestrator.canary import CanaryWait
@@ -35,6 +36,7 @@ from orchestrator.intent import Intent, manifest_version_at
 from orchestrator.order import Listener, Order
 from orchestrator.planning import GitPlanner, Planner
 from orchestrator.promotion_gate import check_gate, left_behind, look_at_gate
+from orchestrator.protection import Judgement, asked_by, judge_deployment
 from orchestrator.recording import (
     abandoned_record,
     begun_record,
@@ -65,6 +67,7 @@ class Attempt:
     closing: Callable[[Attempt, Record], tuple[str, ...]] = lambda _attempt, _record: ()
     nothing: str = ""
     choice: Choice | None = None
+    protection: Judgement | None = None
     intent: Intent | None = None
     run: Run | None = None
     plan: Plan | None = None
@@ -102,6 +105,7 @@ class Attempt:
         if choice.superseded and not order.allow_older_reason:
             self._give_way_at_once(repository, choice)
             return
+        self._protect(repository, choice)
         intent = self.intent = self._read(repository, choice)
         if order.prune:
             intent = self.intent = replace(intent, desired=replace(intent.desired, prune=True))
@@ -115,6 +119,19 @@ class Attempt:
         else:
             with self._state(repository, intent.settings) as state:
                 self._deploy_in_turn(state, intent, selected, run)
+
+    def _protect(self, repository: DeploymentRepository, choice: Choice) -> None:
+        """The rules of the environment hold: before a document of that commit is read, and any host is asked."""
+        found = judge_deployment(repository, choice.revision, choice.environment_name, asked_by(self.order))
+        self.protection = found
+        refused = found.error()
+        if refused is None or self.order.check:
+            for note in found.notes():
+                self.listener.note(note)
+            return
+        with contextlib.suppress(GitError), self._state(repository, choice.settings) as state:
+            self._close(state, failed_record(self._begun(repository, choice), None, refused), None)
+        raise refused
 
     def _read(self, repository: DeploymentRepository, choice: Choice) -> Intent:
         """The documents; that a branch's tip has none that can be deployed is recorded."""
@@ -310,7 +327,7 @@ class Attempt:
         return lock is not None and lock.fence and everybody <= asked and not silent
 
     def _open(self, state: State, record: Record) -> None:
-        self.record = record
+        self.record = record = replace(record, protection=self._checked())
         recorded = state.ledger.open(record)
         for one in recorded.interrupted:
             self.listener.note(f"the attempt {one.id} of {one.actor} was interrupted; the ledger says so now")
@@ -321,6 +338,7 @@ class Attempt:
         self.record = replace(
             record,
             reasons=(*record.reasons, *self._said, *self.closing(self, record)),
+            protection=self._checked(),
             ended=workflow.now(),
             duration_seconds=round(time.monotonic() - self._started, 3),
             phases={name: round(seconds, 3) for name, seconds in self._phases.items()},
@@ -335,6 +353,9 @@ class Attempt:
             lock.release(fenced=fenced, patient=False)
         except GitError as error:
             self.listener.note(f"{error.brief}: {error.resolution}")
+
+    def _checked(self) -> Mapping[str, Any]:
+        return {} if self.protection is None else self.protection.document()
 
     def _deployment(self, intent: Intent, selected: Desired, run: Run) -> Deployment:
         applications = self.order.applications

@@ -31,7 +31,8 @@
     ├── PruneError                   36   pruning would remove everything that is installed
      ├── ForgeError                   40   the forge (GitHub, GitLab, Gitea, Forgejo) cannot be reached or refuses
      ├── HoldError                    41   a hold forbids it for now
-     └── PromotionError               42   it was not deployed where it has to have been before
+     ├── PromotionError               42   it was not deployed where it has to have been before
+     └── ProtectionError              43   a rule of the environment's protection does not hold
 
 130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
 """
@@ -243,3 +244,9 @@ class PromotionError(OrchestratorError):
     """What is asked for may not go to the environment yet; `details` says why, and what would satisfy the rule."""
 
     exit_code = 42
+
+
+class ProtectionError(OrchestratorError):
+    """A rule of the environment's protection does not hold, or cannot be read; no host was asked or touched."""
+
+    exit_code = 43

@@ -31,6 +31,7 @@ COMMANDS = {
     "show": ("orchestrator.cli.show", "Show one attempt from the ledger."),
     "when": ("orchestrator.cli.when", "Show where and when a version was live."),
     "lock": ("orchestrator.cli.lock", "Look at the locks of environments, or break one."),
+    "audit": ("orchestrator.cli.audit", "Show the protection in force of each environment."),
     "hosts": ("orchestrator.cli.hosts", "Look at the hosts of an environment."),
     "init": ("orchestrator.cli.init", "Write a new deployment repository with its CI files."),
     "schema": ("orchestrator.cli.schema", "Print the JSON Schema of a document."),

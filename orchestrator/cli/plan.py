@@ -93,6 +93,10 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
         title = f"Plan for {plan.identity.environment} at {intent.revision.label}"
         title += f", manifest {plan.manifest_version}"
         notes = [intent.revision.note, workflow.closed_now(intent.desired), *said]
+        if not offline:
+            from orchestrator.protection import protection_notes
+
+            notes += protection_notes(intent)
         print_plan(plan, title=title, notes=filter(None, notes))
     changes = bool(plan.changes or plan.unknown_hosts)
     return CHANGES if options["detailed_exitcode"] and changes else 0

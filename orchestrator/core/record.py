@@ -58,6 +58,7 @@ class Record:
         holds: those that it sets; one of kind `unhold` lifts them.
         verdict: `success`, `partial`, `failed`, `unknown`, `cancelled`, `superseded` or `interrupted`.
         error: the sentence that it ended with; empty when it did what it was to do.
+        protection: the rules that were checked: where they came from, and each with its result; empty: none were.
         tests: each smoke test that ran: `application`, `host`, `name`, `on`, `once`, `passed`, `message`, `seconds`.
         tools: versions by name.
     """
@@ -87,6 +88,7 @@ class Record:
     error: str = ""
     placements: tuple[RecordPlacement, ...] = ()
     tests: tuple[Mapping[str, Any], ...] = ()
+    protection: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -125,6 +127,7 @@ def record_document(record: Record) -> dict[str, Any]:
         "ended": record.ended or None,
         "verdict": record.verdict or None,
         "phases": dict(record.phases),
+        "protection": dict(record.protection),
         "reasons": list(record.reasons),
         "holds": [dict(hold) for hold in record.holds],
         "tests": [dict(test) for test in record.tests],
@@ -222,7 +225,7 @@ _RECORD_TYPES: Mapping[str, tuple[type, ...]] = {
     "ci": (dict, type(None)),
     "duration_seconds": (int, float),
     "lock_token": (int, type(None)),
-    **dict.fromkeys(("phases", "tools"), _MAP),
+    **dict.fromkeys(("phases", "protection", "tools"), _MAP),
     **dict.fromkeys(("reasons", "holds", "tests", "placements"), _LIST),
 }
 _UNKNOWABLE = ("from_version", "version")

@@ -12,6 +12,7 @@ from orchestrator.core.forge_settings import ForgeSettings, parse_forge
 from orchestrator.core.model import Credentials, Repository
 from orchestrator.core.plain_values import check_plain_values
 from orchestrator.core.promotion_rules import Rules
+from orchestrator.core.protection_rules import NO_PROTECTION, Protection, parse_protection
 from orchestrator.core.references import check_origin, parse_credentials
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.schema import check_schema
@@ -75,6 +76,7 @@ class Settings:
         controller_commands: documents may name commands that run on the controller.
         promotion_path: environments in the order in which versions go through them; empty: not said.
         known_hosts: absolute, `~/...`, or relative to orchestrator.toml; empty: the user's own.
+        protection: what this file says of it; what binds comes from an earlier commit or a policy repository.
     """
 
     name: str = ""
@@ -87,6 +89,7 @@ class Settings:
     lock: LockSettings = field(default_factory=LockSettings)
     forge: ForgeSettings = field(default_factory=ForgeSettings)
     promotion_path: tuple[str, ...] = ()
+    protection: Protection = NO_PROTECTION
 
 
 def parse_settings(content: bytes | None, label: str, schema: Mapping[str, Any]) -> Settings:
@@ -192,6 +195,7 @@ def _parse(value: Mapping[str, Any], report: Report) -> Settings:
         lock=parse_lock(value.get("lock", {}), report),
         forge=parse_forge(value.get("forge", {}), report),
         promotion_path=tuple(name for name in value.get("promotion_path", ()) if name is not None),
+        protection=parse_protection(value, report),
     )
 
 

@@ -71,7 +71,9 @@ class DeploymentRepository:
             ) from None
         top = self._repository.working_tree_dir
         self._top = Path(top).resolve() if top else None
-        self._repository.git.update_environment(GIT_TERMINAL_PROMPT="0", **self._ssh_command())
+        self._repository.git.update_environment(
+            GIT_TERMINAL_PROMPT="0", GIT_NO_REPLACE_OBJECTS="1", **self._ssh_command()
+        )
 
     @property
     def stack(self) -> str:

@@ -153,7 +153,14 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 def base_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for git: it asks nobody, and its messages are those we know."""
     kept = {name: value for name, value in variables.items() if name not in _NOT_OURS}
-    return {**kept, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "LANGUAGE": "", "GIT_OPTIONAL_LOCKS": "0"}
+    return {
+        **kept,
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+        "LANGUAGE": "",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+    }
 
 
 def with_settings(

@@ -82,6 +82,28 @@ class History:
                     file.seek(one.offset)
                     yield one, file.read(one.length).decode("utf-8")
 
+    def events(
+        self, environments: tuple[str, ...], verdicts: tuple[str, ...]
+    ) -> list[tuple[Entry, bytes | None]]:
+        """Every entry of these environments with such a verdict and its document, oldest first.
+
+        Nothing that was said later of an attempt hides what was said before, and an entry stands before those that
+        were made after it.
+        """
+        tip = self._git.run("rev-parse", "--verify", "--quiet", self._ref).text
+        if not tip:
+            return []
+        found = [
+            one
+            for one in self._entries("", tip)
+            if one.environment in environments and one.verdict in verdicts
+        ]
+        return list(self._contents(found[::-1]))
+
+    def raw_commit(self, commit: str) -> bytes:
+        """A commit of the branch as git keeps it."""
+        return self._git.check("cat-file", "commit", commit).output
+
     def _update(self) -> None:
         """The index says what the branch says. Only what is new is read from git."""
         tip = self._git.run("rev-parse", "--verify", "--quiet", self._ref).text
@@ -122,7 +144,7 @@ class History:
     def _entries(self, known: str, tip: str) -> Iterator[Entry]:
         """What the branch says after the commit `known`, newest first."""
         span = f"{known}..{tip}" if known else tip
-        with self._stream(["log", "-z", "--format=%H%n%B", span, "--"]) as output:
+        with self._stream(["log", "-z", "--topo-order", "--format=%H%n%B", span, "--"]) as output:
             rest = b""
             while chunk := output.read(_CHUNK_BYTES):
                 *commits, rest = (rest + chunk).split(b"\0")

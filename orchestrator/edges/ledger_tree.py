@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.ledger_entry import render_message
 from orchestrator.core.ledger_state import LedgerState, fold_record, parse_state, render_state
+from orchestrator.core.protection import is_base
 from orchestrator.core.record import Record, interrupt_record, parse_record, render_record
 from orchestrator.edges.clock import moment
 from orchestrator.edges.state_repository import StateRepository
@@ -24,6 +25,7 @@ this branch is the record; `orchestrator history`, `show` and `when` read it.
 
 - `<environment>/open/<id>.json`: attempts that have begun and not ended.
 - `<environment>/last.json`: the last attempt that ended, or the last hold.
+- `<environment>/deployed.json`: the last successful deployment of the branch, whose commit protects the next one.
 - `<environment>/state.json`: what is live on each host as far as is known here, and what is held.
 
 Do not edit, rebase or delete it. Nothing is built from it: its commits say `[skip ci]`.
@@ -65,6 +67,18 @@ class LedgerTree:
                 except ValueError:
                     continue
 
+    def deployed(self, environment: str) -> Record | None:
+        """The last deployment there that rules may come from; None: there is none, or it cannot be read."""
+        blob = self.files.get(f"{environment}/deployed.json")
+        try:
+            return parse_record(self.repository.read(blob)) if blob else None
+        except ValueError:
+            return None
+
+    def knows(self, environment: str) -> bool:
+        """Whether any attempt there has ended."""
+        return f"{environment}/last.json" in self.files
+
     def append(self, record: Record) -> tuple[LedgerTree, tuple[Record, ...]]:
         """The tree after that event, and the attempts that were found dead with it; itself if it is there already.
 
@@ -103,6 +117,8 @@ class LedgerTree:
         }
         if _open_path(record) in self.files:
             changes[_open_path(record)] = None
+        if is_base(record):
+            changes[f"{record.environment}/deployed.json"] = blob
         return self._commit(changes, record, blob)
 
     def _commit(self, changes: dict[str, str | None], record: Record, document: str) -> LedgerTree:

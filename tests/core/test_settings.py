@@ -100,7 +100,7 @@ url = "https://files.example.net/"
         ("format = 1\n__ansible_x = 1", '2: __ansible_x: the key "__ansible_x" is Ansible\'s own'),
         (
             "format = 1\n[protection.production]\nsoak_minutes = 60",
-            '2: protection: "protection" is not implemented in',
+            '3: protection.production.soak_minutes: "soak_minutes" is not implemented in',
         ),
         ("format = 1\n[environments.'a b']", '2: environments["a b"]: "a b" is no environment name'),
         (
@@ -217,7 +217,8 @@ def test_example_is_refused_by_name_only() -> None:
         line.partition(";")[0]
         for line in settings_problems((EXAMPLES / "stack-orchestrator.toml").read_bytes())
     ] == [
-        'orchestrator.toml:12: protection: "protection" is not implemented in version 0.1.0 yet',
+        f'orchestrator.toml:{line}: protection.production.{key}: "{key}" is not implemented in version 0.1.0 yet'
+        for line, key in ((15, "require_deployed_in"), (16, "soak_minutes"))
     ]
 
 

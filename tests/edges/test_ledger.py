@@ -65,7 +65,8 @@ def test_attempt_is_two_commits_that_people_can_read(remote: Path, clone: Path) 
         assert document(remote, f"production/open/{record.id}.json") == record
         recorded = state.ledger.close(closed(record))
         assert recorded.commit == git(remote, "rev-parse", LEDGER)
-    assert files(remote) == ["README.md", "ledger.json", "production/last.json", "production/state.json"]
+    kept = ["production/deployed.json", "production/last.json", "production/state.json"]
+    assert files(remote) == ["README.md", "ledger.json", *kept]
     assert document(remote, "production/last.json") == closed(record)
     assert subjects(remote) == [
         "production: 2.0.1 begins, 1 planned [skip ci]",
