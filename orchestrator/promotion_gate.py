@@ -157,7 +157,7 @@ def check_gate(
 
     Raises:
         HoldError, PromotionError: it may not.
-        GitError, LedgerError: the ledger cannot be read.
+        LedgerError: the ledger cannot be read.
     """
     try:
         if is_rollback:
@@ -169,7 +169,11 @@ def check_gate(
     except (GitError, LedgerError) as error:
         asks = rules_of(_settings_of(intent), intent.desired.environment).require_deployed_in
         if not may_be_offline or (asks and not is_rollback):
-            raise
+            raise LedgerError(
+                f"the ledger does not say whether {intent.desired.environment} is held: {error.brief}",
+                details=error.details,
+                resolution=error.resolution,
+            ) from None
         note(f"whether something is held is not known: {error.brief}")
         return
     if is_rollback:

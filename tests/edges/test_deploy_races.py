@@ -165,7 +165,7 @@ def test_git_server_that_ends_in_between_leaves_nothing_half_done_and_no_record_
         ("success", "git is down", None),
         ("success", None, 4),
     ]
-    assert "could not be pushed" in history[0]["error"]
+    assert "cannot be reached" in history[0]["error"]
     assert {one["commit"] for one in history} == {commit}
     closed = [line for line in delivery.subjects() if " begins" not in line]
     assert len([line for line in closed if "interrupted" not in line]) == len(history)
