@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -69,6 +70,20 @@ def test_one_program_answers_all_requests_of_a_run(host: Host, links: list[Link]
         assert done["problem"] is None, done
     assert (host.path / "current" / "index.html").read_text() == "1"
     assert pid_of(link) == first
+
+
+def test_host_with_another_python_compiles_the_program_itself(host: Host) -> None:
+    """The code that travels is of this machine's Python; it is not even looked at where that is another one."""
+    program = json.loads(first_line())
+    request = json.dumps(OBSERVATION)
+    for magic, code in (
+        (program["magic"], program["code"]),
+        ("00", dict.fromkeys(program["code"], "no code")),
+    ):
+        told = json.dumps({**program, "magic": magic, "code": code})
+        words = command(python=f"{sys.executable} -W ignore").words
+        done = subprocess.run(words, input=f"{told}\n{request}\n", capture_output=True, text=True, check=True)
+        assert '"observed": []' in done.stdout
 
 
 def test_program_that_is_not_kept_ends_after_its_answer(host: Host, links: list[Link]) -> None:
