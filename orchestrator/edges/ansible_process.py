@@ -47,6 +47,7 @@ PHASES = {
     "Absent |": "prune",
 }
 STATISTICS = "playbook_on_stats"
+REPORT = "orchestrator_report"
 CLOSING_SECONDS = 10
 _STATUS: Mapping[str, Literal["started", "ok", "failed", "unreachable"]] = {
     "runner_on_start": "started",
@@ -67,8 +68,23 @@ class EventStream:
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="ansible-runner", daemon=True)
-        self._complete = self._abandoned = False
+        self._complete = self._abandoned = self._over = False
+        self._lock = threading.Lock()
         self.status = ""
+
+    def report(self, said: Mapping[str, Any]) -> bool:
+        """What a host said becomes an event; false when the run has ended, and nobody would hear of it."""
+        result = said.get("result")
+        report = HostReport(
+            host=str(said["host"]),
+            phase=str(said["phase"]),
+            status=said["status"],
+            result=result if isinstance(result, dict) else {},
+        )
+        with self._lock:
+            if not self._over:
+                self._events.put({"event": REPORT, "report": report, "stdout": _line_of(report)})
+            return not self._over
 
     def start(self) -> None:
         """The process begins; its events are kept until somebody iterates."""
@@ -113,7 +129,9 @@ class EventStream:
         except BaseException as error:
             self._error = error
         finally:
-            self._events.put(None)
+            with self._lock:
+                self._over = True
+                self._events.put(None)
 
     def _enqueue(self, event: dict[str, Any]) -> bool:
         self._events.put(event)
@@ -121,7 +139,10 @@ class EventStream:
 
 
 def read_event(event: Mapping[str, Any]) -> HostReport | None:
-    """The report that an event of ansible-runner is, or None for the others."""
+    """The report that an event is, or None for the others."""
+    if event.get("event") == REPORT:
+        report: HostReport = event["report"]
+        return report
     status, data = _STATUS.get(str(event.get("event"))), event.get("event_data") or {}
     task = str(data.get("task", ""))
     phase = next((phase for start, phase in PHASES.items() if task.startswith(start)), None)
@@ -134,6 +155,16 @@ def read_event(event: Mapping[str, Any]) -> HostReport | None:
         status=status,
         result=result if isinstance(result, dict) else {},
     )
+
+
+def _line_of(report: HostReport) -> str:
+    """The report as ansible's own output has it."""
+    words = {"ok": "ok: [{}]", "failed": "fatal: [{}]: FAILED!", "unreachable": "fatal: [{}]: UNREACHABLE!"}
+    if report.status not in words:
+        return ""
+    placements = report.result.get("placements") or ()
+    said = report.result.get("msg") or "; ".join(str(one.get("message", "")) for one in placements)
+    return f"{words[report.status].format(report.host)} => {report.phase}: {' '.join(str(said).split())}"
 
 
 def ansible_environment(directory: Path, content: Path) -> dict[str, str]:

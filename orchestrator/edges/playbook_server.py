@@ -7,6 +7,7 @@ are answered. The plan travels the same way: no string of a document becomes an 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socketserver
 import threading
@@ -18,8 +19,9 @@ from typing import Any
 from orchestrator.core.model import Reference
 from orchestrator.edges.credentials import SecretSource
 
-QUESTION_BYTES = 65536
+QUESTION_BYTES = 64 << 20
 CLOSED = {"error": "the orchestrator has ended"}
+Report = Callable[[Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class Rollout:
         removals: the groups whose placements are removed once everything else went well, in order.
         canary: the group after which `wait` is asked whether the rollout goes on; -1: none.
         wait: blocks until that is decided; its argument says whether nobody asks any more.
+        together: one action does it all; otherwise the playbook goes on with tasks for each host.
     """
 
     run: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +44,7 @@ class Rollout:
     removals: tuple[int, ...] = ()
     canary: int = -1
     wait: Callable[[Callable[[], bool]], bool] = lambda ended: True
+    together: bool = True
 
     def members(self) -> dict[str, list[str]]:
         """Group, as text, → its hosts."""
@@ -56,12 +60,19 @@ class PlaybookServer:
 
     Args:
         references: the secrets that may be asked for.
+        report: takes what a host said (`host`, `phase`, `status`, `result`); false when the run has ended.
     """
 
-    def __init__(self, path: Path, secrets: SecretSource, references: Iterable[Reference]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        secrets: SecretSource,
+        references: Iterable[Reference],
+        report: Report = lambda said: False,
+    ) -> None:
         self.path = path
         self._values = {str(reference): secrets.value(reference) for reference in references}
-        self._closed = False
+        self._closed, self._report = False, report
         self._waiting = threading.Lock()
         self._observing, self._observation = threading.Event(), dict[str, Any]()
         self._decided, self._rollout = threading.Event(), Rollout()
@@ -71,10 +82,11 @@ class PlaybookServer:
             def handle(self) -> None:
                 try:
                     question = json.loads(self.rfile.readline(QUESTION_BYTES))
-                except ValueError:
+                except (ValueError, OSError):
                     return
                 if isinstance(question, dict):
-                    self.wfile.write(json.dumps(answer(question)).encode() + b"\n")
+                    with contextlib.suppress(OSError):  # whoever asked has been killed
+                        self.wfile.write(json.dumps(answer(question)).encode() + b"\n")
 
         self._server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
         self._server.daemon_threads = True
@@ -99,6 +111,8 @@ class PlaybookServer:
             case "secret":
                 value = self._values.get(str(question.get("reference")))
                 return {"error": "not allowed"} if value is None else {"value": value}
+            case "report":
+                return {} if not self._closed and self._report(question) else CLOSED
             case "observe":
                 self._observing.wait()
                 return CLOSED if self._closed else {"run": self._observation}
@@ -110,6 +124,7 @@ class PlaybookServer:
                     "members": self._rollout.members(),
                     "removals": list(self._rollout.removals),
                     "canary": self._rollout.canary,
+                    "together": self._rollout.together,
                 }
             case "wait":
                 with self._waiting:

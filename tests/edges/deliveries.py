@@ -23,23 +23,37 @@ DEPLOY = ("deploy", "--branch", "dev")
 _HOST = """\
 #!{python}
 import json, os, subprocess, sys, time
-sources, asked = sys.stdin.buffer.readline(), sys.stdin.buffer.readline()
-request = json.loads(asked)
-phase, run = request["phase"], request["run"]
-for name in (phase, "{{}}-{{}}".format(phase, run.get("token"))):
-    held = os.path.join({directory!r}, "hold", name)
-    if os.path.exists(held) and not request["check"]:
-        open(os.path.join({directory!r}, "held", name), "w").close()
-        while os.path.exists(held):
-            time.sleep(0.02)
-def note(event):
-    said = {{"event": event, "phase": phase, "token": run.get("token"), "run": run.get("id", ""), "process": os.getpid()}}
-    with open(os.path.join({directory!r}, "journal"), "ab", buffering=0) as file:
-        file.write((json.dumps(said) + "\\n").encode())
-note("begin")
-done = subprocess.run([{python!r}, *sys.argv[1:]], input=sources + asked)
-note("end")
-sys.exit(done.returncode)
+program = subprocess.Popen([{python!r}, *sys.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+program.stdin.write(sys.stdin.buffer.readline())
+for asked in iter(sys.stdin.buffer.readline, b""):
+    request = json.loads(asked)
+    phase, run = request["phase"], request["run"]
+    for name in (phase, "{{}}-{{}}".format(phase, run.get("token"))):
+        held = os.path.join({directory!r}, "hold", name)
+        if os.path.exists(held) and not request["check"]:
+            open(os.path.join({directory!r}, "held", name), "w").close()
+            while os.path.exists(held):
+                time.sleep(0.02)
+    def note(event):
+        said = {{"event": event, "phase": phase, "token": run.get("token"), "run": run.get("id", ""), "process": program.pid}}
+        with open(os.path.join({directory!r}, "journal"), "ab", buffering=0) as file:
+            file.write((json.dumps(said) + "\\n").encode())
+    note("begin")
+    program.stdin.write(asked)
+    program.stdin.flush()
+    answer = b""
+    while not answer.startswith(b"ORCHESTRATOR-ANSWER"):
+        answer = program.stdout.readline()
+        if not answer:
+            sys.exit(program.wait())
+        sys.stdout.buffer.write(answer)
+    note("end")
+    try:
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os._exit(1)
+program.stdin.close()
+sys.exit(program.wait())
 """
 
 

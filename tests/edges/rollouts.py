@@ -22,6 +22,7 @@ class Ground:
         environment: what is committed as dev-env.json.
         depends: `site` depends on `api`, which then is there.
         where: application → its `hosts`; `settings`: more of each entry.
+        program: what python runs as the command.
         asked: every question about health, as (host, application, version that was live).
     """
 
@@ -33,6 +34,7 @@ class Ground:
         self.depends: list[str] = []
         self.settings: dict[str, Any] = {}
         self.versions: dict[str, str] = {}
+        self.program: tuple[str, ...] = ("-m", "orchestrator")
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
@@ -89,7 +91,7 @@ class Ground:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """The command, running."""
         return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *arguments],
+            [sys.executable, *self.program, *arguments],
             cwd=self.path,
             env={
                 "PATH": os.environ["PATH"],

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
 from controller_program.answers import MARK, of_each, read_answer
-
-from tests.role_docs import ROLES
-
-
-def load_plugin() -> ModuleType:
-    """The action plugin, imported by its path as ansible does."""
-    path = ROLES / "placement" / "action_plugins" / "placement_phase.py"
-    spec = importlib.util.spec_from_file_location("placement_phase", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from controller_program.program import BOOTSTRAP, program_sources
+from controller_program.said import activated_on
 
 
 def said(stdout: str = "", stderr: str = "", rc: int = 0) -> dict[str, Any]:
@@ -61,8 +48,7 @@ def test_placements_of_a_silent_host_are_unknown() -> None:
 
 
 def test_old_python_is_told_so_before_anything_of_ours_is_compiled() -> None:
-    plugin = load_plugin()
-    program = f"import sys; sys.version_info = (3, 6, 8)\n{plugin.BOOTSTRAP}"
+    program = f"import sys; sys.version_info = (3, 6, 8)\n{BOOTSTRAP}"
     done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
     answer = read_answer(said(done.stdout), "python3", ())
     assert answer["problem"]["kind"] == "python"
@@ -70,7 +56,6 @@ def test_old_python_is_told_so_before_anything_of_ours_is_compiled() -> None:
 
 
 def test_host_whose_activation_said_nothing_has_vanished() -> None:
-    activated_on = load_plugin().activated_on
     for said in ({"failed": True, "msg": "x"}, {"unreachable": True}, {"problem": {"kind": "host"}}):
         assert activated_on(said) is None
     assert activated_on({}) == []
@@ -78,4 +63,4 @@ def test_host_whose_activation_said_nothing_has_vanished() -> None:
 
 
 def test_program_is_json_that_any_host_can_read() -> None:
-    assert json.dumps(load_plugin().program_sources()).isascii()
+    assert json.dumps(program_sources()).isascii()

@@ -264,3 +264,26 @@ def test_rollout_that_is_cancelled_while_it_waits_leaves_the_canary(make_ground:
     ended(process, 143)
     assert ground.live() == {"h1": "2", "h2": "1"}
     assert "no rollout of dev waits" in ground.run("continue", "dev", expect=34)
+
+
+TASKS_FOR_EACH_HOST = """
+import functools
+import orchestrator.deployment
+from orchestrator.cli.main import main
+from orchestrator.edges.playbook_server import Rollout
+orchestrator.deployment.Rollout = functools.partial(Rollout, together=False)
+main()
+"""
+
+
+def test_tasks_for_each_host_do_what_one_action_does(make_ground: Make) -> None:
+    ground = make_ground(3)
+    ground.program = ("-c", TASKS_FOR_EACH_HOST)
+    rolling(ground, batches=["1", "1"], rollback="all")
+    ground.sick.add(("h2", "2"))
+    document = ground.deploy(expect=23)
+    assert set(ground.live().values()) == {"1"}
+    assert results(document) == {"h1": "switched back", "h2": "switched back", "h3": "staged"}
+    ground.sick.clear()
+    ground.deploy()
+    assert set(ground.live().values()) == {"2"}

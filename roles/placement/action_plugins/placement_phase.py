@@ -11,7 +11,7 @@ import importlib.util
 import json
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,6 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "files"
-BOOTSTRAP = """\
-import sys,json
-if sys.version_info<(3,9):
- a={"placements":[],"problem":{"kind":"python","message":"this host has Python %d.%d"%sys.version_info[:2],
- "resolution":"install Python 3.9 or later there, or set `python`"}}
- print("\\nORCHESTRATOR-ANSWER "+json.dumps(a))
- sys.exit()
-import importlib.util as u
-i=sys.stdin.buffer
-s=json.loads(i.readline())
-class F:
- def find_spec(self,n,p=None,t=None):
-  if n in s:return u.spec_from_loader(n,self,is_package=n=="host_program")
- def create_module(self,m):return None
- def exec_module(self,m):exec(compile(s[m.__name__],m.__name__,"exec"),m.__dict__)
-sys.meta_path.insert(0,F())
-from host_program.main import run
-run(json.loads(i.readline()))
-"""
 
 
 def _load(package: str, *modules: str) -> Any:
@@ -59,10 +40,23 @@ def _load(package: str, *modules: str) -> Any:
 
 _load("host_program", "health")
 _controller = _load(
-    "controller_program", "answers", "junit", "orchestrator", "placements", "services", "smoke"
+    "controller_program",
+    "answers",
+    "junit",
+    "orchestrator",
+    "placements",
+    "program",
+    "said",
+    "services",
+    "smoke",
 )
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
-junit, smoke = _controller.junit, _controller.smoke
+junit, program, smoke = _controller.junit, _controller.program, _controller.smoke
+activated_in, activated_on, smoked_on = (
+    _controller.said.activated_in,
+    _controller.said.activated_on,
+    _controller.said.smoked_on,
+)
 
 POLICY = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
 
@@ -72,6 +66,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     _supports_check_mode = True
     _supports_async = False
+    link: Any = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The task's result: `placements`, and what the phase adds (`observed`, `probe`, `plan`, `verdict`)."""
@@ -86,6 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                         "observe",
                         "probe",
                         "plan",
+                        "rollout",
                         "stage",
                         "activate",
                         "verdict",
@@ -118,6 +114,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if phase == "plan":
             result.update(changed=False, plan=orchestrator.ask({"ask": "plan"}))
             return result
+        if phase == "rollout":
+            result.update(changed=False, **self._roll_out(arguments, task_vars))
+            return result
         if phase == "verdict":
             result["verdict"] = self._judge(arguments, task_vars)
             return result
@@ -131,31 +130,52 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             result.update(changed=False, written=changed)
             return result
         if phase == "wait":
-            result.update(changed=False, verdict=self._wait(arguments))
+            result.update(changed=False, verdict=self.wait(arguments))
             return result
+        result.update(self._perform(phase, arguments, task_vars))
+        return result
+
+    def perform(self, phase: str, arguments: dict[str, Any], host: str) -> dict[str, Any]:
+        """What the phase ends with on the host that this action is for, see `controller_program.fleet`."""
+        return self._perform(phase, arguments, {"inventory_hostname": host})
+
+    def _perform(self, phase: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if phase == "activate":
-            result.update(self._activate(arguments, task_vars))
-            return result
+            return self._activate(arguments, task_vars)
         if arguments["planner"] == "orchestrator":
             self._follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
         placements = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
         if phase == "settle":
-            result.update(self._settle(placements, arguments, task_vars))
-            return result
+            return self._settle(placements, arguments, task_vars)
         if phase == "smoke":
-            result.update(self._smoke(placements, arguments, task_vars))
-            return result
+            return self._smoke(placements, arguments, task_vars)
         if phase in ("rollback", "absent") and arguments["group"] >= 0:
             placements = [one for one in reversed(placements) if one["group"] == arguments["group"]]
         if not placements and phase not in ("observe", "probe"):
-            result.update(changed=False, placements=[])
-            return result
+            return {"changed": False, "placements": []}
         if phase == "check" and placements[0]["healthchecks"][0]["origin"] == "controller":
             request = {"phase": phase, "placements": placements}
-            result.update(answers.finish(phase, _load("host_program", "main").main.answer(request)))
-            return result
-        result.update(self._work(phase, placements, arguments))
-        return result
+            checked: dict[str, Any] = answers.finish(
+                phase, _load("host_program", "main").main.answer(request)
+            )
+            return checked
+        return self._work(phase, placements, arguments)
+
+    def _roll_out(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Observes all hosts of the play, asks for the plan, and does it, unless its hosts need tasks of their own."""
+        rollout = _load("controller_program", "rollout").rollout
+        done: dict[str, Any] = rollout.roll_out(self, arguments, task_vars)
+        return done
+
+    def python_of(self, variables: Mapping[str, Any]) -> str:
+        """The interpreter on the host, as a word of a shell."""
+        configured = variables.get("ansible_python_interpreter", "python3")
+        return shlex.quote(str(configured)) if configured not in ("auto", "auto_silent") else "python3"
+
+    def password_of(self, variables: Mapping[str, Any]) -> str:
+        """What become may ask for on the host; empty for nothing."""
+        reference = placements_.reference_of(variables.get("release_become_password"))
+        return str(orchestrator.fetch_secret(reference)) if reference else ""
 
     def _activate(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The answer of the host for its placements of this group. Whatever goes wrong is for the verdict to judge:
@@ -201,7 +221,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for placement, done in zip(placements, answer["placements"], strict=False)
             if done.get("upload")
         ]
-        if waiting:
+        if waiting and self.link is not None:
+            answer = self._ask_host(phase, placements, arguments, placements_.upload(waiting))
+        elif waiting:
             temporary = self._make_tmp_path()
             try:
                 for number, placement in enumerate(waiting):
@@ -241,15 +263,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return None
 
     def _ask_host(
-        self, phase: str, placements: list[dict[str, Any]], arguments: dict[str, Any]
+        self,
+        phase: str,
+        placements: list[dict[str, Any]],
+        arguments: dict[str, Any],
+        uploads: Sequence[Path] = (),
     ) -> dict[str, Any]:
         wanted = sorted(placements_.references(placements, phase))
         secrets = {reference: orchestrator.fetch_secret(reference) for reference in wanted}
         for placement in placements:
             _controller.services.fill_in_secrets(placement, phase, arguments["identity"], secrets)
-        password = placements_.reference_of(arguments["become_password"])
-        if password and self._connection.become is not None:
-            self._connection.become.set_option("become_pass", orchestrator.fetch_secret(password))
         request = {
             "phase": phase,
             "check": bool(self._task.check_mode),
@@ -259,26 +282,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "placements": placements,
             "secrets": secrets,
         }
-        python = self._task_python()
-        command = f"{python} -I -S -X utf8 -c {shlex.quote(BOOTSTRAP)}"
-        data = f"{json.dumps(program_sources())}\n{json.dumps(request)}\n".encode()
-        done = self._low_level_execute_command(command, in_data=data, sudoable=True)
+        if self.link is not None:
+            request["upload_bytes"] = sum(path.stat().st_size for path in uploads)
+            told: dict[str, Any] = self.link.ask(request, tuple(secrets.values()), uploads)
+            return told
+        password = placements_.reference_of(arguments["become_password"])
+        if password and self._connection.become is not None:
+            self._connection.become.set_option("become_pass", orchestrator.fetch_secret(password))
+        python = self.python_of(self._templar.available_variables)
+        data = program.first_line() + json.dumps(request).encode() + b"\n"
+        done = self._low_level_execute_command(program.command_line(python), in_data=data, sudoable=True)
         answer: dict[str, Any] = answers.read_answer(done, python, tuple(secrets.values()))
         return answer
-
-    def _task_python(self) -> str:
-        configured = self._templar.available_variables.get("ansible_python_interpreter", "python3")
-        return shlex.quote(str(configured)) if configured not in ("auto", "auto_silent") else "python3"
 
     def _judge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         policy = {**POLICY, **arguments["policy"]}
         group = max(0, arguments["group"])
         hosts = activated_in(task_vars, group, policy["failed_hosts"])
+        return self.judge_group(hosts, policy, group)
+
+    def judge_group(
+        self, hosts: dict[str, list[dict[str, Any]] | None], policy: dict[str, Any], group: int
+    ) -> dict[str, Any]:
+        """The verdict about a group, from what activation said on its hosts."""
         judge = _load("controller_program", "verdict").verdict.judge
-        verdict: dict[str, Any] = judge(hosts, policy, bool(self._task.check_mode))
+        verdict: dict[str, Any] = judge(hosts, {**POLICY, **policy}, bool(self._task.check_mode))
         return {**verdict, "group": group, "waited": bool(policy.get("waited"))}
 
-    def _wait(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def wait(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The verdict after the canary: the rollout goes on, or stops as if the batch had failed."""
         goes_on = bool(self._task.check_mode) or bool(orchestrator.ask({"ask": "wait"}).get("goes_on"))
         rollback = arguments["policy"]["rollback"]
@@ -352,48 +383,3 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "failed": failed and not arguments["fails_later"],
         }
         return {**settled, "msg": message} if message else settled
-
-
-def activated_in(
-    task_vars: dict[str, Any], group: int, before: Collection[str]
-) -> dict[str, list[dict[str, Any]] | None]:
-    """What activation of this group said on its hosts; those that failed `before` are not of it any more."""
-    every = {
-        name: task_vars["hostvars"][name].get("__release_activated")
-        for name in task_vars.get("ansible_play_batch", [])
-        if name not in before
-    }
-    return {name: activated_on(said) for name, said in every.items() if said and of_group(said, group)}
-
-
-def of_group(said: dict[str, Any], group: int) -> bool:
-    """Whether that is what activation said for this group; a connection that broke says nothing of groups."""
-    return bool(said.get("unreachable")) or said.get("group") == group
-
-
-def activated_on(said: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """What activation said on a host; None when the host vanished."""
-    placements: list[dict[str, Any]] = said.get("placements") or []
-    if said.get("unreachable") or (not placements and (said.get("failed") or "problem" in said)):
-        return None
-    return placements
-
-
-def smoked_on(task_vars: dict[str, Any], variable: str) -> dict[str, list[dict[str, Any]] | None]:
-    """What hosts said about their smoke tests; None for one that gave no answer."""
-    found: dict[str, list[dict[str, Any]] | None] = {}
-    for name in task_vars.get("ansible_play_batch", []):
-        said = task_vars["hostvars"][name].get(variable)
-        if said is not None:
-            silent = said.get("unreachable") or said.get("placements") is None
-            lost = silent or ("problem" in said and not said["placements"])
-            found[name] = None if lost else said["placements"]
-    return found
-
-
-def program_sources() -> dict[str, str]:
-    """The host program's modules by name."""
-    return {
-        "host_program" if path.stem == "__init__" else f"host_program.{path.stem}": path.read_text("utf-8")
-        for path in sorted((PROGRAMS / "host_program").glob("*.py"))
-    }

@@ -21,12 +21,7 @@ def read_answer(done: dict[str, Any], python: str, secrets: tuple[str, ...]) -> 
     """
     for line in done["stdout_lines"]:
         if line.startswith(MARK):
-            try:
-                answer: dict[str, Any] = json.loads(line[len(MARK) :])
-            except ValueError:
-                message = "the host program's answer broke off"
-                return silent("host", message, "check the connection, then run it again")
-            return answer
+            return parse_answer(line[len(MARK) :])
     said = to_text(done.get("stderr", "") + " " + done.get("stdout", "")).strip()
     for secret in secrets:
         said = said.replace(secret, "***") if secret else said
@@ -47,6 +42,17 @@ def read_answer(done: dict[str, Any], python: str, secrets: tuple[str, ...]) -> 
     return silent(
         "host", message, "log in as this user and look; a killed process may mean too little memory"
     )
+
+
+def parse_answer(text: str) -> dict[str, Any]:
+    """The host program's answer, without its mark."""
+    try:
+        answer: dict[str, Any] = json.loads(text)
+    except ValueError:
+        return silent(
+            "host", "the host program's answer broke off", "check the connection, then run it again"
+        )
+    return answer
 
 
 def silent(kind: str, message: str, resolution: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from controller_program.checks import normalise_checks
@@ -69,6 +70,19 @@ def references(placements: list[dict[str, Any]], phase: str) -> set[str]:
         for value in placement["artifact"]["credentials"].values()
         if isinstance(value, dict)
     }
+
+
+def upload(placements: list[dict[str, Any]]) -> list[Path]:
+    """The artifacts of these placements, which say now where each lies among the bytes behind their request."""
+    offset, paths = 0, []
+    for placement in placements:
+        artifact = placement["artifact"]
+        path = Path(artifact["location"])
+        size = path.stat().st_size
+        artifact.update(local=True, upload={"offset": offset, "size_bytes": size})
+        paths.append(path)
+        offset += size
+    return paths
 
 
 def _normalise_artifact(artifact: dict[str, Any]) -> None:

@@ -216,7 +216,7 @@ def fetch(artifact, secrets, target):
 
     Args:
         artifact: `location` (a URL or, when `local` is true, a path), `sha256`, `size_bytes` or None,
-            `credentials`.
+            `credentials`; `upload` (`offset`, `size_bytes`) when it comes behind the request.
         secrets: credential values by reference.
         target: a path that does not exist yet.
 
@@ -227,7 +227,9 @@ def fetch(artifact, secrets, target):
     sink = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(sink, "wb", buffering=0) as file:
-            if artifact.get("local"):
+            if "upload" in artifact:
+                hasher, seen = _copy_upload(artifact, file)
+            elif artifact.get("local"):
                 hasher, seen = _copy_local(artifact["location"], file)
             else:
                 hasher, seen = _download(artifact, authorization(artifact.get("credentials"), secrets), file)
@@ -266,6 +268,17 @@ def _copy_local(path, sink):
             hasher.update(chunk)
             _write_all(sink, chunk)
             seen += len(chunk)
+
+
+def _copy_upload(artifact, sink):
+    from host_program import uploads
+
+    hasher, seen = hashlib.sha256(), 0
+    for chunk in uploads.chunks(artifact["upload"]["offset"], artifact["upload"]["size_bytes"]):
+        hasher.update(chunk)
+        _write_all(sink, chunk)
+        seen += len(chunk)
+    return hasher, seen
 
 
 def _download(artifact, header, sink):

@@ -1,4 +1,4 @@
-"""One request in, one answer out."""
+"""One request in, one answer out, until there are no more requests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ from host_program.problems import Problem, from_defect, from_os_error
 MARK = "ORCHESTRATOR-ANSWER "
 OLDEST_PYTHON = (3, 9)
 FENCED = ("stage", "activate", "confirm", "distrust", "rollback", "absent")
+
+
+def serve(source):
+    """Every request of the pipe is done, in order; the process stays as long as the controller may have another.
+
+    Args:
+        source: a binary file; each line is a request, see `run`, which `upload_bytes` of artifacts may follow.
+    """
+    for line in iter(source.readline, b""):
+        request = json.loads(line)
+        size_bytes = request.get("upload_bytes", 0)
+        if size_bytes:
+            from host_program import uploads
+
+            uploads.expect(source, size_bytes)
+        run(request)
+        if size_bytes:
+            uploads.drain()
 
 
 def run(request):

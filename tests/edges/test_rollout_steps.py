@@ -1,0 +1,122 @@
+"""The steps of a rollout by one action: which phases run where, in which order, and when it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controller_program.rollout import Rollout
+
+POLICY = {"max_failures": 0, "rollback": "batch"}
+
+
+class FakeGround:
+    """Remembers phases as `phase:group:hosts`; `bad` are (phase, host) pairs that fail there."""
+
+    def __init__(
+        self, *, bad: Sequence[tuple[str, str]] = (), smoke: bool = False, goes_on: bool = True
+    ) -> None:
+        self.bad, self.smoke, self.goes_on = set(bad), smoke, goes_on
+        self.steps: list[str] = []
+
+    def each(self, phase: str, hosts: Sequence[str], **arguments: Any) -> dict[str, dict[str, Any]]:
+        self.steps.append(f"{phase}:{arguments.get('group', '')}:{','.join(hosts)}")
+        return {name: {"failed": True} if (phase, name) in self.bad else {} for name in hosts}
+
+    def judge(self, said: Mapping[str, Any], group: int, policy: Mapping[str, Any]) -> dict[str, Any]:
+        failed = [name for name, one in said.items() if one.get("failed")]
+        every = sorted({*policy["failed_hosts"], *failed})
+        stop = bool(failed) and len(every) > policy["max_failures"]
+        return {
+            "group": group,
+            "waited": policy["waited"],
+            "failed": failed,
+            "failed_hosts": every,
+            "stop": stop,
+            "smoke": {"site": list(said)} if self.smoke and not stop else {},
+            "settling": sorted(said) if stop and policy["rollback"] != "none" else failed,
+            "roll_back_earlier": stop and policy["rollback"] == "all",
+        }
+
+    def judge_tests(
+        self,
+        verdict: dict[str, Any],
+        said: Mapping[str, Any],
+        smoked: Mapping[str, Any],
+        policy: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        failed = [name for name, one in smoked.items() if one.get("failed")]
+        return {**verdict, "failed_hosts": failed, "settling": failed, "stop": bool(failed)}
+
+    def wait(self, verdict: dict[str, Any]) -> dict[str, Any]:
+        self.steps.append("wait")
+        return {**verdict, "waited": True, "stop": not self.goes_on, "undo_batch": not self.goes_on}
+
+
+def steps(ground: FakeGround, policy: Mapping[str, Any] = POLICY, **plan: Any) -> list[str]:
+    whole = {
+        "hosts": ["a", "b", "c"],
+        "groups": [0, 1, 2],
+        "members": {"0": ["a"], "1": ["b"], "2": ["a", "c"]},
+        "removals": [],
+        "canary": -1,
+        **plan,
+    }
+    Rollout(whole, policy, ground).run()
+    return ground.steps
+
+
+STAGE = "stage::a,b,c"
+
+
+def test_everything_is_staged_before_the_first_group_goes_live() -> None:
+    assert steps(FakeGround()) == [STAGE, "activate:0:a", "activate:1:b", "activate:2:a,c"]
+
+
+def test_nothing_to_do_asks_nobody() -> None:
+    assert steps(FakeGround(), hosts=[]) == []
+
+
+def test_host_that_cannot_stage_leaves_every_host_as_it_was() -> None:
+    assert steps(FakeGround(bad=[("stage", "c")])) == [STAGE]
+
+
+def test_failing_group_is_settled_and_nothing_follows() -> None:
+    found = steps(FakeGround(bad=[("activate", "b")]), removals=[3], members={"0": ["a"], "1": ["b"]})
+    assert found == [STAGE, "activate:0:a", "activate:1:b", "settle:1:b"]
+
+
+def test_groups_before_a_failing_one_are_switched_back_last_first() -> None:
+    found = steps(FakeGround(bad=[("activate", "c")]), {**POLICY, "rollback": "all"})
+    assert found[4:] == ["settle:2:a,c", "rollback:1:b", "rollback:0:a"]
+
+
+def test_host_that_failed_within_the_limit_takes_no_further_part() -> None:
+    found = steps(FakeGround(bad=[("activate", "a")]), {**POLICY, "max_failures": 1})
+    assert found == [STAGE, "activate:0:a", "settle:0:a", "activate:1:b", "activate:2:c"]
+
+
+def test_host_that_cannot_settle_takes_no_further_part() -> None:
+    ground = FakeGround(bad=[("activate", "a"), ("settle", "a")])
+    found = steps(ground, {**POLICY, "max_failures": 1, "rollback": "all"})
+    assert found[-1] == "activate:2:c"
+
+
+def test_smoke_tests_run_before_the_group_is_settled() -> None:
+    found = steps(FakeGround(bad=[("smoke", "b")], smoke=True))
+    assert found == [STAGE, "activate:0:a", "smoke:0:a", "activate:1:b", "smoke:1:b", "settle:1:b"]
+
+
+def test_rollout_waits_after_its_canary() -> None:
+    found = steps(FakeGround(), canary=0)
+    assert found == [STAGE, "activate:0:a", "wait", "activate:1:b", "activate:2:a,c"]
+
+
+def test_canary_that_is_refused_is_switched_back_and_nothing_is_removed() -> None:
+    found = steps(FakeGround(goes_on=False), canary=0, removals=[3])
+    assert found == [STAGE, "activate:0:a", "wait", "rollback:0:a"]
+
+
+def test_removals_come_last() -> None:
+    members = {"0": ["a"], "1": ["b"], "2": ["c"], "3": ["b", "c"]}
+    assert steps(FakeGround(), removals=[3], members=members)[-2:] == ["activate:2:c", "absent:3:b,c"]
