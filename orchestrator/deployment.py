@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from orchestrator import workflow
 from orchestrator.core.artifacts import ResolvedArtifact
+from orchestrator.core.drain_plan import mark_drained, render_drains, still_drained
 from orchestrator.core.inventory import Run, render_deployment, render_run
 from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import ObservedHost
@@ -78,13 +79,15 @@ class Deployment:
     phases: dict[str, float] = field(default_factory=dict)
     _phase: tuple[str, float] = ("", 0.0)
     _running: RunningPlaybook | None = None
+    _workspace: Workspace | None = None
+    _rollout: Rollout = field(default_factory=Rollout)
     _artifacts: Future[Mapping[str, ResolvedArtifact]] = field(default_factory=Future)
 
     def begin(self, workspace: Workspace) -> None:
         """Ansible starts, which takes most of a second, and waits: no host is asked before `execute`."""
-        hosts = self.hosts
-        if not hosts:
+        if not self.hosts:
             return
+        hosts, self._workspace = (*self.hosts, *self._balancers()), workspace
         self._running = workspace.start(
             "deploy",
             workflow.inventory_of(self.intent, hosts),
@@ -124,7 +127,31 @@ class Deployment:
             self._enter("")
         if self.plan is None and not self.cancelled():
             self._artifacts.result(timeout=0)
-        return self._fold(done.reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
+        complete = done.finished and not done.cancelled
+        reports = (*done.reports, *self._put_back(done.reports, complete=complete))
+        return self._fold(reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
+
+    def _balancers(self) -> tuple[Host, ...]:
+        return workflow.balancers_of(self.intent, self.selected, self.hosts)
+
+    def _put_back(self, reports: tuple[HostReport, ...], *, complete: bool) -> tuple[HostReport, ...]:
+        """Whatever is still drained is put back, however the run ended; what the places said of it."""
+        drains = self._rollout.drains
+        begun = any(report.phase == "drain" for report in reports)
+        if self.check or not drains or not begun or (complete and not still_drained(reports)):
+            return ()
+        assert self._workspace is not None
+        names = {place for places in drains.values() for place in places}
+        hosts = tuple(host for host in self.intent.desired.hosts if host.name in names)
+        running = self._workspace.start(
+            "undrain",
+            workflow.inventory_of(self.intent, hosts),
+            render_deployment(self.intent.desired, self.intent.identity, self.run),
+            references=workflow.become_passwords(hosts),
+            forks=workflow.default_forks(len(hosts)),
+        )
+        running.server.decide(self._rollout)
+        return running.follow(self.on_report).reports
 
     def _fold(
         self, reports: tuple[HostReport, ...], *, finished: bool, cancelled: bool, output: str
@@ -132,6 +159,7 @@ class Deployment:
         if self.plan is None:
             raise KeyboardInterrupt
         outcome = fold_outcome(self.plan, reports, finished=finished, cancelled=cancelled)
+        outcome = mark_drained(outcome, {} if self.check else still_drained(reports))
         return Deployed(plan=self.plan, outcome=outcome, output=output)
 
     def _note(self, report: HostReport) -> None:
@@ -171,16 +199,18 @@ class Deployment:
         artifacts = self._wait_for_artifacts()
         if artifacts is None:
             return Rollout()
-        observed = workflow.fold_observed(self.hosts, reports)
+        observed = workflow.fold_observed(self.hosts, reports, self._balancers())
         planned = self.planner.plan(artifacts, observed)
         plan = self.plan = planned.plan
         self.on_plan(plan, observed)
         self._enter("stage" if plan.changes else "")
-        return Rollout(
+        self._rollout = Rollout(
             run=render_run(self.run, plan),
             placements=planned.placements,
             groups=tuple(sorted({step.group for step in plan.changes if step.action != "remove"})),
             removals=tuple(sorted({step.group for step in plan.changes if step.action == "remove"})),
             canary=next((number for number, group in enumerate(plan.groups) if group.canary), -1),
+            drains=render_drains(plan, self.selected.placements),
             wait=lambda ended: self.on_canary(describe_live(plan), ended),
         )
+        return self._rollout

@@ -49,18 +49,25 @@ def command(directory: str, /, **options: Any) -> int:
 def _rows(target: Any, *, verify: bool) -> list[dict[str, str]]:
     from orchestrator import workflow
     from orchestrator.cli.progress import Progress
+    from orchestrator.core.drain_plan import find_drained
 
     intent = workflow.read_intent(target)
     artifacts = workflow.resolve(intent, offline=True)
     names = {placement.host.name for placement in intent.desired.placements}
     hosts = tuple(host for host in intent.desired.hosts if host.name in names)
     with workflow.open_workspace(intent) as workspace, Progress(sorted(names), quiet=True) as progress:
-        observed = workflow.observe(intent, workspace, hosts, verify=verify, on_report=progress)
+        balancers = workflow.balancers_of(intent, intent.desired, hosts)
+        observed = workflow.observe(
+            intent, workspace, hosts, balancers=balancers, verify=verify, on_report=progress
+        )
     plan = workflow.compile_intent(intent, artifacts, observed, fingerprints=workflow.fingerprints_of(intent))
-    rows = []
+    rows, drained = [], find_drained(observed)
     for step in plan.steps:
         found = observed[step.host].placements.get((step.application, step.deployment_path))
         state, why = _judge(step, found)
+        out = drained.get((step.application, step.host))
+        if out is not None:
+            state, why = "drained", out.text if state == "in sync" else f"{out.text}; {why}"
         rows.append(
             {
                 "environment": plan.identity.environment,

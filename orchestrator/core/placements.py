@@ -140,6 +140,7 @@ def _place(
                 service=service,
                 variables=entry.service.variables,
                 secrets=entry.service.secrets,
+                drain=entry.drain.fill(host, application.name, environment) if entry.drain else None,
             )
         )
     for problem in sorted(problems):

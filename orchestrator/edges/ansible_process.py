@@ -45,6 +45,8 @@ PHASES = {
     "Activate | Confirm": "settle",
     "Rollback |": "undo",
     "Absent |": "prune",
+    "Drain |": "drain",
+    "Undrain |": "undrain",
 }
 STATISTICS = "playbook_on_stats"
 CLOSING_SECONDS = 10

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.drain_plan import Drains
 from orchestrator.core.model import Reference
 from orchestrator.edges.credentials import SecretSource
 
@@ -31,6 +32,7 @@ class Rollout:
         placements: host → elements of `release_placements`.
         groups: the groups that are activated, in order.
         removals: the groups whose placements are removed once everything else went well, in order.
+        drains: group → place → what that place is told of each host that it drains.
         canary: the group after which `wait` is asked whether the rollout goes on; -1: none.
         wait: blocks until that is decided; its argument says whether nobody asks any more.
     """
@@ -39,8 +41,14 @@ class Rollout:
     placements: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     groups: tuple[int, ...] = ()
     removals: tuple[int, ...] = ()
+    drains: Drains = field(default_factory=dict)
     canary: int = -1
     wait: Callable[[Callable[[], bool]], bool] = lambda ended: True
+
+    def drained(self, group: int, place: str) -> list[dict[str, Any]]:
+        """What that place is told about the hosts of that group; of all groups when it is negative."""
+        chosen = self.drains if group < 0 else {group: self.drains.get(group, {})}
+        return [item for places in chosen.values() for item in places.get(place, [])]
 
     def members(self) -> dict[str, list[str]]:
         """Group, as text, → its hosts."""
@@ -110,7 +118,14 @@ class PlaybookServer:
                     "members": self._rollout.members(),
                     "removals": list(self._rollout.removals),
                     "canary": self._rollout.canary,
+                    "places": {str(group): sorted(places) for group, places in self._rollout.drains.items()},
                 }
+            case "drain":
+                self._decided.wait()
+                if self._closed:
+                    return CLOSED
+                items = self._rollout.drained(int(question["group"]), str(question.get("place")))
+                return {"run": dict(self._rollout.run), "items": items}
             case "wait":
                 with self._waiting:
                     goes_on = self._rollout.wait(lambda: self._closed)

@@ -11,7 +11,6 @@ import importlib.util
 import json
 import shlex
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +58,19 @@ def _load(package: str, *modules: str) -> Any:
 
 _load("host_program", "health")
 _controller = _load(
-    "controller_program", "answers", "junit", "orchestrator", "placements", "services", "smoke"
+    "controller_program",
+    "answers",
+    "draining",
+    "junit",
+    "orchestrator",
+    "placements",
+    "said",
+    "services",
+    "smoke",
 )
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
 junit, smoke = _controller.junit, _controller.smoke
+activated_in, smoked_on = _controller.said.activated_in, _controller.said.smoked_on
 
 POLICY = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
 
@@ -167,6 +175,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self._follow_the_plan(arguments, "activate", task_vars["inventory_hostname"])
             every = [placements_.normalise(placement, "activate") for placement in arguments["placements"]]
             placements = [one for one in every if one["group"] == group]
+            undrained = _controller.draining.refuse(placements, task_vars)
+            if undrained:
+                return {**answers.finish("activate", {"placements": undrained}), "group": group}
             if not placements:
                 return {"changed": False, "placements": [], "group": group}
             return {**self._work("activate", placements, arguments), "group": group}
@@ -352,43 +363,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "failed": failed and not arguments["fails_later"],
         }
         return {**settled, "msg": message} if message else settled
-
-
-def activated_in(
-    task_vars: dict[str, Any], group: int, before: Collection[str]
-) -> dict[str, list[dict[str, Any]] | None]:
-    """What activation of this group said on its hosts; those that failed `before` are not of it any more."""
-    every = {
-        name: task_vars["hostvars"][name].get("__release_activated")
-        for name in task_vars.get("ansible_play_batch", [])
-        if name not in before
-    }
-    return {name: activated_on(said) for name, said in every.items() if said and of_group(said, group)}
-
-
-def of_group(said: dict[str, Any], group: int) -> bool:
-    """Whether that is what activation said for this group; a connection that broke says nothing of groups."""
-    return bool(said.get("unreachable")) or said.get("group") == group
-
-
-def activated_on(said: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """What activation said on a host; None when the host vanished."""
-    placements: list[dict[str, Any]] = said.get("placements") or []
-    if said.get("unreachable") or (not placements and (said.get("failed") or "problem" in said)):
-        return None
-    return placements
-
-
-def smoked_on(task_vars: dict[str, Any], variable: str) -> dict[str, list[dict[str, Any]] | None]:
-    """What hosts said about their smoke tests; None for one that gave no answer."""
-    found: dict[str, list[dict[str, Any]] | None] = {}
-    for name in task_vars.get("ansible_play_batch", []):
-        said = task_vars["hostvars"][name].get(variable)
-        if said is not None:
-            silent = said.get("unreachable") or said.get("placements") is None
-            lost = silent or ("problem" in said and not said["placements"])
-            found[name] = None if lost else said["placements"]
-    return found
 
 
 def program_sources() -> dict[str, str]:

@@ -22,7 +22,7 @@ def judge(hosts, policy, check_mode, check=check_health):
             `deployment_path`, `healthchecks` and `result`, what activation said; None for a
             host that vanished.
         policy: `max_failures`, `rollback` (batch, all, none), `failed_hosts` (of earlier groups), `last`
-            (no group follows).
+            (no group follows), `drained` (hosts are out of their load balancers and have to be put back).
         check_mode: nothing is live, so nobody is asked.
         check: how a health check is done.
 
@@ -60,7 +60,8 @@ def judge(hosts, policy, check_mode, check=check_health):
     earlier = stop and policy["rollback"] == "all"
     tested = {} if stop or check_mode else _find_tested(hosts, todo)
     tested_hosts = {name for names in tested.values() for name in names}
-    busy = any(todo.values()) or bool(failed) or earlier
+    drained = sorted(hosts) if policy.get("drained") else []
+    busy = any(todo.values()) or bool(failed) or earlier or bool(drained)
     return {
         "hosts": todo,
         "failed": sorted(failed),
@@ -68,7 +69,9 @@ def judge(hosts, policy, check_mode, check=check_health):
         "stop": stop,
         "vanished": vanished if undo else [],
         "roll_back_earlier": earlier,
-        "settling": sorted(failed | tested_hosts | {name for name, tasks in todo.items() if tasks}),
+        "settling": sorted(
+            failed | tested_hosts | {*drained} | {name for name, tasks in todo.items() if tasks}
+        ),
         "smoke": tested,
         "done": policy["last"] and not busy and not tested,
     }

@@ -26,6 +26,15 @@ def observe(request):
     ]
 
 
+def observe_drained(request):
+    """What runs of this identity have drained and not put back, as far as this host keeps the record of it."""
+    if not os.path.isdir(fences.directory_of(request["identity"])):
+        return []
+    from host_program import draining
+
+    return draining.listed(request["identity"])
+
+
 def _observe(directory, receipt, verify):
     paths, live, problems = Paths(receipt["deployment_path"]), receipt["live"], []
     meant = live["directory"] if live else ""
