@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator import workflow
 from orchestrator.core.artifacts import ResolvedArtifact
@@ -20,9 +21,10 @@ from orchestrator.core.inventory import Run, render_deployment, render_run
 from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
+from orchestrator.core.own_outcome import mark_own_failures
 from orchestrator.core.plan import Plan
 from orchestrator.core.rollout_text import describe_live
-from orchestrator.edges.playbook_server import Rollout
+from orchestrator.edges.playbook_server import Rollout, owners_in
 from orchestrator.edges.runner import RunningPlaybook, Workspace
 from orchestrator.planning import Planner
 from orchestrator.workflow import Intent
@@ -80,6 +82,7 @@ class Deployment:
     _phase: tuple[str, float] = ("", 0.0)
     _running: RunningPlaybook | None = None
     _workspace: Workspace | None = None
+    _has_own_roles: bool = False
     _rollout: Rollout = field(default_factory=Rollout)
     _artifacts: Future[Mapping[str, ResolvedArtifact]] = field(default_factory=Future)
 
@@ -102,6 +105,7 @@ class Deployment:
             check=self.check,
             diff=self.diff,
             forks=self.forks or workflow.default_forks(len(hosts)),
+            roles=self._own_roles(workspace),
             cancelled=self._ended,
         )
 
@@ -131,6 +135,18 @@ class Deployment:
         reports = (*done.reports, *self._put_back(done.reports, complete=complete))
         return self._fold(reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
 
+    def _own_roles(self, workspace: Workspace) -> Path | None:
+        """The deployment repository's own roles, of the commit, where placements have one."""
+        desired = self.intent.desired
+        wanted = any(placement.role for placement in desired.placements)
+        if not wanted and not (desired.prune and self.intent.repository.own_roles(self.intent.revision)):
+            return None
+        self._has_own_roles = True
+        target = workspace.path / "roles"
+        target.mkdir(mode=0o700)
+        self.intent.repository.export_roles(self.intent.revision, target)
+        return target
+
     def _balancers(self) -> tuple[Host, ...]:
         return workflow.balancers_of(self.intent, self.selected, self.hosts)
 
@@ -159,6 +175,7 @@ class Deployment:
         if self.plan is None:
             raise KeyboardInterrupt
         outcome = fold_outcome(self.plan, reports, finished=finished, cancelled=cancelled)
+        outcome = mark_own_failures(outcome, reports)
         outcome = mark_drained(outcome, {} if self.check else still_drained(reports))
         return Deployed(plan=self.plan, outcome=outcome, output=output)
 
@@ -211,6 +228,8 @@ class Deployment:
             removals=tuple(sorted({step.group for step in plan.changes if step.action == "remove"})),
             canary=next((number for number, group in enumerate(plan.groups) if group.canary), -1),
             drains=render_drains(plan, self.selected.placements),
+            owners=owners_in(planned.placements),
+            own_roles=self._has_own_roles,
             wait=lambda ended: self.on_canary(describe_live(plan), ended),
         )
         return self._rollout

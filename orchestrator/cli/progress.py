@@ -24,6 +24,7 @@ DOING = {
     "prune": "removing",
     "drain": "draining",
     "undrain": "putting back",
+    "own": "failing",
 }
 DONE = {
     "observe": "observed",
@@ -36,6 +37,7 @@ DONE = {
     "prune": "removed",
     "drain": "drained",
     "undrain": "put back",
+    "own": "failed",
 }
 SHOWN_HOSTS = 30
 

@@ -131,6 +131,13 @@ def configuration_digest(placement: Placement) -> str:
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "keep_releases": placement.keep_releases,
     }
+    if placement.role is not None:
+        configuration["role"] = {
+            "name": placement.role.name,
+            "digest": placement.role.digest,
+            "variables": dict(placement.variables),
+            "secrets": {name: str(reference) for name, reference in placement.secrets.items()},
+        }
     if placement.service is not None:
         secrets = {name: str(reference) for name, reference in placement.secrets.items()}
         configuration |= {

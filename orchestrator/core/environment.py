@@ -53,6 +53,7 @@ class Entry:
     keep_releases: int = KEEP_RELEASES
     service: ServiceEntry = field(default_factory=ServiceEntry)
     drain: DrainTemplate | None = None
+    role: str = ""
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
@@ -128,6 +129,7 @@ def _parse_entry(
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
         service=parse_service(raw, report, path, settings.credentials),
         drain=drain,
+        role=raw.get("role", ""),
         places={
             key: Place(report=report, path=(*path, key))
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")

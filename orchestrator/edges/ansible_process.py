@@ -47,6 +47,7 @@ PHASES = {
     "Absent |": "prune",
     "Drain |": "drain",
     "Undrain |": "undrain",
+    "Own | Note": "own",
 }
 STATISTICS = "playbook_on_stats"
 CLOSING_SECONDS = 10

@@ -33,6 +33,8 @@ class Rollout:
         groups: the groups that are activated, in order.
         removals: the groups whose placements are removed once everything else went well, in order.
         drains: group → place → what that place is told of each host that it drains.
+        own_roles: the deployment repository has roles of its own.
+        owners: hosts with placements that a role of the deployment repository activates.
         canary: the group after which `wait` is asked whether the rollout goes on; -1: none.
         wait: blocks until that is decided; its argument says whether nobody asks any more.
     """
@@ -42,6 +44,8 @@ class Rollout:
     groups: tuple[int, ...] = ()
     removals: tuple[int, ...] = ()
     drains: Drains = field(default_factory=dict)
+    owners: tuple[str, ...] = ()
+    own_roles: bool = False
     canary: int = -1
     wait: Callable[[Callable[[], bool]], bool] = lambda ended: True
 
@@ -57,6 +61,11 @@ class Rollout:
             for placement in placements:
                 found.setdefault(str(placement["group"]), set()).add(host)
         return {group: sorted(hosts) for group, hosts in found.items()}
+
+
+def owners_in(placements: Mapping[str, list[dict[str, Any]]]) -> tuple[str, ...]:
+    """The hosts, of all these, with a placement that has a role of its own."""
+    return tuple(sorted(host for host, every in placements.items() if any(one.get("role") for one in every)))
 
 
 class PlaybookServer:
@@ -118,6 +127,8 @@ class PlaybookServer:
                     "members": self._rollout.members(),
                     "removals": list(self._rollout.removals),
                     "canary": self._rollout.canary,
+                    "owners": list(self._rollout.owners),
+                    "own_roles": self._rollout.own_roles,
                     "places": {str(group): sorted(places) for group, places in self._rollout.drains.items()},
                 }
             case "drain":

@@ -117,6 +117,7 @@ class Workspace:
         check: bool = False,
         diff: bool = False,
         forks: int = 10,
+        roles: Path | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> RunningPlaybook:
         """One of our playbooks has begun. With `release_planner: orchestrator` it waits before it asks any host."""
@@ -135,6 +136,8 @@ class Workspace:
         socket = self.path / "socket"
         server = PlaybookServer(socket, self.secrets, references)
         environment = ansible_environment(self.path, content)
+        if roles is not None:  # ours come first: no other role takes their place
+            environment["ANSIBLE_ROLES_PATH"] += f":{roles}"
         environment[SOCKET_VARIABLE] = str(socket)
         stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment, cancelled)
         running = RunningPlaybook(hosts=frozenset(inventory["all"]["hosts"]), stream=stream, server=server)

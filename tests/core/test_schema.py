@@ -172,7 +172,6 @@ def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
     "key",
     [
         "shared_paths",
-        "role",
         "package",
         "container",
         "owner",

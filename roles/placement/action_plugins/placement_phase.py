@@ -63,6 +63,7 @@ _controller = _load(
     "draining",
     "junit",
     "orchestrator",
+    "own",
     "placements",
     "said",
     "services",
@@ -285,6 +286,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         policy = {**POLICY, **arguments["policy"]}
         group = max(0, arguments["group"])
         hosts = activated_in(task_vars, group, policy["failed_hosts"])
+        if policy.get("own_done"):
+            proved = {name: task_vars["hostvars"][name].get("__release_proved") for name in hosts}
+            hosts = _controller.own.with_failures(hosts, proved, group)
         judge = _load("controller_program", "verdict").verdict.judge
         verdict: dict[str, Any] = judge(hosts, policy, bool(self._task.check_mode))
         return {**verdict, "group": group, "waited": bool(policy.get("waited"))}

@@ -67,6 +67,8 @@ def _observe(directory, receipt, verify):
         "artifact_sha256": record["artifact_sha256"] if record else "",
         "configuration_digest": record["configuration_digest"] if record else "",
         "state": record["state"] if record else "none",
+        "role": record.get("role", "") if record else "",
+        **({"secrets_fingerprint": record["secrets_fingerprint"]} if record and record.get("role") else {}),
         "previous_version": previous["version"] if previous else "",
         "releases": _kept(paths, receipt),
         "problems": problems,
