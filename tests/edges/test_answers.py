@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from controller_program.answers import MARK, of_each, read_answer
+from controller_program.said import activated_on
 
 from tests.role_docs import ROLES
 
@@ -70,7 +71,6 @@ def test_old_python_is_told_so_before_anything_of_ours_is_compiled() -> None:
 
 
 def test_host_whose_activation_said_nothing_has_vanished() -> None:
-    activated_on = load_plugin().activated_on
     for said in ({"failed": True, "msg": "x"}, {"unreachable": True}, {"problem": {"kind": "host"}}):
         assert activated_on(said) is None
     assert activated_on({}) == []
