@@ -12,16 +12,19 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator import workflow
 from orchestrator.core.artifacts import ResolvedArtifact
+from orchestrator.core.drain_plan import mark_drained, render_drains, still_drained
 from orchestrator.core.inventory import Run, render_deployment, render_run
 from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
+from orchestrator.core.own_outcome import mark_own_failures
 from orchestrator.core.plan import Plan
 from orchestrator.core.rollout_text import describe_live
-from orchestrator.edges.playbook_server import Rollout
+from orchestrator.edges.playbook_server import Rollout, owners_in
 from orchestrator.edges.runner import RunningPlaybook, Workspace
 from orchestrator.planning import Planner
 from orchestrator.workflow import Intent
@@ -78,13 +81,16 @@ class Deployment:
     phases: dict[str, float] = field(default_factory=dict)
     _phase: tuple[str, float] = ("", 0.0)
     _running: RunningPlaybook | None = None
+    _workspace: Workspace | None = None
+    _has_own_roles: bool = False
+    _rollout: Rollout = field(default_factory=Rollout)
     _artifacts: Future[Mapping[str, ResolvedArtifact]] = field(default_factory=Future)
 
     def begin(self, workspace: Workspace) -> None:
         """Ansible starts, which takes most of a second, and waits: no host is asked before `execute`."""
-        hosts = self.hosts
-        if not hosts:
+        if not self.hosts:
             return
+        hosts, self._workspace = (*self.hosts, *self._balancers()), workspace
         self._running = workspace.start(
             "deploy",
             workflow.inventory_of(self.intent, hosts),
@@ -99,6 +105,7 @@ class Deployment:
             check=self.check,
             diff=self.diff,
             forks=self.forks or workflow.default_forks(len(hosts)),
+            roles=self._own_roles(workspace),
             cancelled=self._ended,
         )
 
@@ -124,7 +131,43 @@ class Deployment:
             self._enter("")
         if self.plan is None and not self.cancelled():
             self._artifacts.result(timeout=0)
-        return self._fold(done.reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
+        complete = done.finished and not done.cancelled
+        reports = (*done.reports, *self._put_back(done.reports, complete=complete))
+        return self._fold(reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
+
+    def _own_roles(self, workspace: Workspace) -> Path | None:
+        """The deployment repository's own roles, of the commit, where placements have one."""
+        desired = self.intent.desired
+        wanted = any(placement.role for placement in desired.placements)
+        if not wanted and not (desired.prune and self.intent.repository.own_roles(self.intent.revision)):
+            return None
+        self._has_own_roles = True
+        target = workspace.path / "roles"
+        target.mkdir(mode=0o700)
+        self.intent.repository.export_roles(self.intent.revision, target)
+        return target
+
+    def _balancers(self) -> tuple[Host, ...]:
+        return workflow.balancers_of(self.intent, self.selected, self.hosts)
+
+    def _put_back(self, reports: tuple[HostReport, ...], *, complete: bool) -> tuple[HostReport, ...]:
+        """Whatever is still drained is put back, however the run ended; what the places said of it."""
+        drains = self._rollout.drains
+        begun = any(report.phase == "drain" for report in reports)
+        if self.check or not drains or not begun or (complete and not still_drained(reports)):
+            return ()
+        assert self._workspace is not None
+        names = {place for places in drains.values() for place in places}
+        hosts = tuple(host for host in self.intent.desired.hosts if host.name in names)
+        running = self._workspace.start(
+            "undrain",
+            workflow.inventory_of(self.intent, hosts),
+            render_deployment(self.intent.desired, self.intent.identity, self.run),
+            references=workflow.become_passwords(hosts),
+            forks=workflow.default_forks(len(hosts)),
+        )
+        running.server.decide(self._rollout)
+        return running.follow(self.on_report).reports
 
     def _fold(
         self, reports: tuple[HostReport, ...], *, finished: bool, cancelled: bool, output: str
@@ -132,6 +175,8 @@ class Deployment:
         if self.plan is None:
             raise KeyboardInterrupt
         outcome = fold_outcome(self.plan, reports, finished=finished, cancelled=cancelled)
+        outcome = mark_own_failures(outcome, reports)
+        outcome = mark_drained(outcome, {} if self.check else still_drained(reports))
         return Deployed(plan=self.plan, outcome=outcome, output=output)
 
     def _note(self, report: HostReport) -> None:
@@ -171,16 +216,23 @@ class Deployment:
         artifacts = self._wait_for_artifacts()
         if artifacts is None:
             return Rollout()
-        observed = workflow.fold_observed(self.hosts, reports)
+        observed = workflow.fold_observed(self.hosts, reports, self._balancers())
         planned = self.planner.plan(artifacts, observed)
         plan = self.plan = planned.plan
         self.on_plan(plan, observed)
         self._enter("stage" if plan.changes else "")
-        return Rollout(
+        drains = render_drains(plan, self.selected.placements)
+        owners = owners_in(planned.placements)
+        self._rollout = Rollout(
             run=render_run(self.run, plan),
             placements=planned.placements,
             groups=tuple(sorted({step.group for step in plan.changes if step.action != "remove"})),
             removals=tuple(sorted({step.group for step in plan.changes if step.action == "remove"})),
             canary=next((number for number, group in enumerate(plan.groups) if group.canary), -1),
+            drains=drains,
+            owners=owners,
+            together=not (drains or owners or self._has_own_roles),
+            own_roles=self._has_own_roles,
             wait=lambda ended: self.on_canary(describe_live(plan), ended),
         )
+        return self._rollout

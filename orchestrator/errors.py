@@ -14,7 +14,7 @@
     ├── HostPermissionError          19   a host refuses a write, sudo or a login
     ├── HostPythonError              20   no usable Python on a host
     ├── ConflictError                21   something else owns the path on the host
-    ├── StageError                   22   staging failed for any other reason
+    ├── StageError                   22   staging failed for any other reason, or draining
     ├── HealthcheckError             23   a release did not get healthy and was switched back
     ├── PartialError                 24   some placements failed, within max_failures
     ├── UnknownOutcomeError          25   nobody can say what a host runs now

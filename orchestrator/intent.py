@@ -91,12 +91,14 @@ def read_intent_at(repository: DeploymentRepository, revision: Revision, environ
             f"there is no {MANIFEST} at {revision.label}",
             resolution=f"commit one in {repository.stack or 'the top directory'}, or correct -C",
         )
+    document = _read_environment(repository, revision, settings, environment, secrets)
     desired = parse_documents(
         manifest=Document(label=MANIFEST, content=manifest),
-        environment=_read_environment(repository, revision, settings, environment, secrets),
+        environment=document,
         environment_name=environment,
         settings=settings,
         schemas={name: read_schema(name) for name in ("manifest", "environment")},
+        roles=repository.own_roles(revision) if document and b'"role"' in document.content else None,
     )
     return Intent(
         repository=repository,

@@ -191,6 +191,9 @@ class _Reviewer:
             environment_name=self.review.environment,
             settings=self._settings,
             schemas={name: read_schema(name) for name in ("manifest", "environment")},
+            roles=self._merge.own_roles(treeish)
+            if environment and b'"role"' in environment.content
+            else None,
         )
 
     def _environment_file(self, treeish: str) -> Document | None:

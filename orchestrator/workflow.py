@@ -11,10 +11,12 @@ import datetime
 import os
 import secrets as randomness
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.compile import compile_plan, select_placements
+from orchestrator.core.drains import balancers_of as names_of_balancers
 from orchestrator.core.inventory import Run, render_inventory
 from orchestrator.core.model import Artifact, Desired, Host, Reference
 from orchestrator.core.observed import ObservedHost, parse_observed
@@ -31,6 +33,7 @@ from orchestrator.intent import Intent, Target, environments_of, read_intent, re
 __all__ = [
     "Intent",
     "Target",
+    "balancers_of",
     "become_passwords",
     "closed_now",
     "compile_intent",
@@ -83,39 +86,54 @@ def observe(
     workspace: Workspace,
     hosts: tuple[Host, ...],
     *,
+    balancers: tuple[Host, ...] = (),
     verify: bool = False,
     forks: int | None = None,
     on_report: Callable[[HostReport], None] = lambda report: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> dict[str, ObservedHost]:
-    """One parallel round trip: what every host has. A host that does not answer is `unreachable`."""
+    """One parallel round trip: what every host has. A host that does not answer is `unreachable`.
+
+    Args:
+        balancers: hosts that are asked only whom they have drained, see `balancers_of`.
+    """
     if not hosts:
         return {}
+    everybody = (*hosts, *balancers)
     run = workspace.run(
         "observe",
-        inventory_of(intent, hosts),
+        inventory_of(intent, everybody),
         {"placement_identity": str(intent.identity), "placement_verify": verify},
-        references=become_passwords(hosts),
-        forks=forks or default_forks(len(hosts)),
+        references=become_passwords(everybody),
+        forks=forks or default_forks(len(everybody)),
         on_report=on_report,
         cancelled=cancelled,
     )
     if run.cancelled:
         raise KeyboardInterrupt
-    return fold_observed(hosts, run.reports)
+    return fold_observed(hosts, run.reports, balancers)
 
 
-def fold_observed(hosts: Iterable[Host], reports: Iterable[HostReport]) -> dict[str, ObservedHost]:
+def fold_observed(
+    hosts: Iterable[Host], reports: Iterable[HostReport], balancers: Iterable[Host] = ()
+) -> dict[str, ObservedHost]:
     """What every host said when it was observed; one that said nothing is `unreachable`."""
     found = {
         report.host: _observed(report)
         for report in reports
         if report.phase == "observe" and report.status != "started"
     }
-    return {
+    said = {
         host.name: found.get(host.name) or ObservedHost.unreachable(host.name, "it did not answer")
-        for host in hosts
+        for host in (*hosts, *balancers)
     }
+    return said | {host.name: replace(said[host.name], placements={}) for host in balancers}
+
+
+def balancers_of(intent: Intent, selected: Desired, hosts: Iterable[Host]) -> tuple[Host, ...]:
+    """The load balancers of these placements that are not among the hosts."""
+    names = names_of_balancers(selected.placements) - {host.name for host in hosts}
+    return tuple(host for host in intent.desired.hosts if host.name in names)
 
 
 def probe(intent: Intent, workspace: Workspace, hosts: tuple[Host, ...]) -> dict[str, HostReport]:
@@ -254,7 +272,7 @@ def inventory_of(intent: Intent, hosts: tuple[Host, ...]) -> dict[str, Any]:
 
 def _observed(report: HostReport) -> ObservedHost:
     if report.status == "ok" and "observed" in report.result:
-        return parse_observed(report.host, report.result["observed"])
+        return parse_observed(report.host, report.result["observed"], report.result.get("drained", ()))
     problem = report.result.get("problem") or {}
     kind = "unreachable" if report.status == "unreachable" else str(problem.get("kind", "host"))
     detail = str(problem.get("message") or report.result.get("msg") or "no answer")

@@ -65,6 +65,16 @@ EXAMPLES = {
           - {name: orders, command: [/opt/shop/bin/smoke, --quick], user: shop}
           - {name: from outside, url: "https://shop.example.net/", "on": controller, once: true}
 """,
+    "haproxy": """\
+- hosts: web
+  serial: 1
+  tasks:
+    - ansible.builtin.include_role: {name: haproxy, tasks_from: drain, apply: {delegate_to: lb1}}
+      vars: &server {haproxy_backend: web, haproxy_servers: ["{{ inventory_hostname }}"]}
+    # ... what changes the host ...
+    - ansible.builtin.include_role: {name: haproxy, tasks_from: undrain, apply: {delegate_to: lb1}}
+      vars: *server
+""",
     "healthcheck": """\
 - hosts: web
   roles:

@@ -80,7 +80,12 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
         names = [host.name for host in hosts]
         with workflow.open_workspace(intent) as workspace, Progress(names, quiet=True) as progress:
             observed = workflow.observe(
-                intent, workspace, hosts, verify=options["verify"], on_report=progress
+                intent,
+                workspace,
+                hosts,
+                balancers=workflow.balancers_of(intent, selected, hosts),
+                verify=options["verify"],
+                on_report=progress,
             )
     fingerprints = {} if offline else workflow.fingerprints_of(intent)
     plan = workflow.compile_intent(

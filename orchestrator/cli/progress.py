@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from orchestrator.cli.tables import make_console
+from orchestrator.core.drain_plan import drains_in
 from orchestrator.core.outcome import HostReport
 
 DOING = {
@@ -21,6 +22,9 @@ DOING = {
     "settle": "settling",
     "undo": "switching back",
     "prune": "removing",
+    "drain": "draining",
+    "undrain": "putting back",
+    "own": "failing",
 }
 DONE = {
     "observe": "observed",
@@ -31,6 +35,9 @@ DONE = {
     "settle": "settled",
     "undo": "switched back",
     "prune": "removed",
+    "drain": "drained",
+    "undrain": "put back",
+    "own": "failed",
 }
 SHOWN_HOSTS = 30
 
@@ -86,7 +93,19 @@ class Progress:
             self._live.stop()
             self._live = None
 
+    def _note_drains(self, report: HostReport) -> None:
+        """One task of one host speaks for all hosts of a group."""
+        for one in drains_in(report):
+            word = DONE[report.phase] if one["ok"] else "failed"
+            self._states[one["host"]] = (word, "green" if one["ok"] else "red", 0.0)
+            quiet = report.phase == "undrain" and one["ok"] and not one["changed"]
+            if self._live is None and not quiet:
+                self._console.print(f"{report.phase:9}{one['host']}: {one['message']}", soft_wrap=True)
+
     def __call__(self, report: HostReport) -> None:
+        if report.phase in ("drain", "undrain"):
+            self._note_drains(report)
+            return
         if report.status == "started":
             self._states[report.host] = (DOING[report.phase], "yellow", time.monotonic())
             return

@@ -65,6 +65,7 @@ def _rows(target: Any, options: dict[str, Any]) -> tuple[list[dict[str, str]], l
     """What is where, and what is held."""
     from orchestrator import workflow
     from orchestrator.cli.progress import Progress
+    from orchestrator.core.drain_plan import find_drained
 
     intent = workflow.read_intent(target)
     artifacts = workflow.resolve(intent, offline=True)
@@ -72,7 +73,10 @@ def _rows(target: Any, options: dict[str, Any]) -> tuple[list[dict[str, str]], l
     names = {placement.host.name for placement in selected.placements}
     hosts = tuple(host for host in intent.desired.hosts if host.name in names)
     with workflow.open_workspace(intent) as workspace, Progress(sorted(names), quiet=True) as progress:
-        observed = workflow.observe(intent, workspace, hosts, verify=options["verify"], on_report=progress)
+        balancers = workflow.balancers_of(intent, selected, hosts)
+        observed = workflow.observe(
+            intent, workspace, hosts, balancers=balancers, verify=options["verify"], on_report=progress
+        )
     plan = workflow.compile_intent(
         intent,
         artifacts,
@@ -81,10 +85,13 @@ def _rows(target: Any, options: dict[str, Any]) -> tuple[list[dict[str, str]], l
         options["applications"],
         fingerprints=workflow.fingerprints_of(intent),
     )
-    rows = []
+    rows, drained = [], find_drained(observed)
     for step in plan.steps:
         found = observed[step.host].placements.get((step.application, step.deployment_path))
         state, why = _judge(step, found)
+        out = drained.get((step.application, step.host))
+        if out is not None:
+            state, why = "drained", out.text if state == "in sync" else f"{out.text}; {why}"
         rows.append(
             {
                 "environment": plan.identity.environment,

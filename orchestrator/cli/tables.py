@@ -34,6 +34,7 @@ COLOURS = {
     "in sync": "green",
     "drift": "red",
     "behind": "yellow",
+    "drained": "yellow",
     "success": "green",
     "partial": "yellow",
     "cancelled": "yellow",

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
 from orchestrator.core.checks import render_healthcheck
+from orchestrator.core.drain_plan import find_crowds, plan_drains
 from orchestrator.core.groups import assign_groups
 from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
@@ -87,7 +88,9 @@ def compile_plan(
         )
         for placement in placements
     ]
+    decided = plan_drains(decided, placements, observed)
     steps, groups = assign_groups(decided, placements, desired.strategy)
+    crowds = find_crowds(steps, placements)
     removed, orphans = split_orphans(desired, _find_orphans(desired, observed), applications)
     removals, last_groups = removal_steps(desired, removed, observed, first_group=len(groups))
     steps, groups = (*steps, *removals), (*groups, *last_groups)
@@ -108,7 +111,7 @@ def compile_plan(
         unknown_hosts={
             name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
         },
-        warnings=(*desired.warnings, *refused, *find_downgrades(steps)),
+        warnings=(*desired.warnings, *refused, *crowds, *find_downgrades(steps)),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 
@@ -128,6 +131,13 @@ def configuration_digest(placement: Placement) -> str:
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "keep_releases": placement.keep_releases,
     }
+    if placement.role is not None:
+        configuration["role"] = {
+            "name": placement.role.name,
+            "digest": placement.role.digest,
+            "variables": dict(placement.variables),
+            "secrets": {name: str(reference) for name, reference in placement.secrets.items()},
+        }
     if placement.service is not None:
         secrets = {name: str(reference) for name, reference in placement.secrets.items()}
         configuration |= {

@@ -12,6 +12,7 @@ from orchestrator.core.environment import ParsedEnvironment, parse_environment
 from orchestrator.core.json_text import parse_json
 from orchestrator.core.manifest import parse_manifest
 from orchestrator.core.model import Desired
+from orchestrator.core.own_roles import OwnRole
 from orchestrator.core.placements import make_placements
 from orchestrator.core.plain_values import check_plain_values
 from orchestrator.core.schema import check_schema
@@ -38,6 +39,7 @@ def parse_documents(
     environment_name: str,
     settings: Settings,
     schemas: Mapping[str, Mapping[str, Any]],
+    roles: Mapping[str, OwnRole] | None = None,
 ) -> Desired:
     """Return what git asks for in one environment.
 
@@ -47,6 +49,7 @@ def parse_documents(
         environment_name: the one that is asked for. The result has the documents' own name for it, so that
             `prod` and `production` are one environment whoever asks.
         schemas: the JSON Schemas `manifest` and `environment`.
+        roles: of the deployment repository at the same commit; None: it has none.
 
     Raises:
         DocumentError: with every violation of both documents at once.
@@ -66,7 +69,9 @@ def parse_documents(
     repositories = {**settings.repositories, **parsed_environment.repositories}
     entries = merge_entries(parsed_manifest, parsed_environment, environment_name)
     name = parsed_environment.name or named_in(parsed_manifest, environment_name) or environment_name
-    placements = make_placements(parsed_manifest, parsed_environment, entries, name, repositories)
+    placements = make_placements(
+        parsed_manifest, parsed_environment, entries, name, repositories, roles or {}
+    )
     warnings = describe_unused(parsed_manifest, entries)
     if violations:
         raise violations.error()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.deployment_paths import deployment_path_problem
+from orchestrator.core.drain_settings import DrainTemplate, parse_drain
 from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchecks
 from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.model import Repository, Strategy
@@ -51,6 +52,8 @@ class Entry:
     smoke: tuple[SmokeTemplate, ...] = ()
     keep_releases: int = KEEP_RELEASES
     service: ServiceEntry = field(default_factory=ServiceEntry)
+    drain: DrainTemplate | None = None
+    role: str = ""
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
@@ -86,15 +89,19 @@ def parse_environment(
             f"this is the environment {quote(said)}, but {quote(name)} is asked for; correct one of them"
         )
         report.add(("environment",), message)
+    table = parse_hosts(value, report)
+    drain = parse_drain(value.get("drain", False), table, settings, report, ("drain",))
     return ParsedEnvironment(
         report=report,
         name=said,
         repositories=parse_repositories(
             value.get("repositories", {}), report, ("repositories",), settings.credentials
         ),
-        table=parse_hosts(value, report),
+        table=table,
         entries={
-            application: _parse_entry(raw, settings, Place(report=report, path=("applications", application)))
+            application: _parse_entry(
+                raw, settings, table, drain, Place(report=report, path=("applications", application))
+            )
             for application, raw in value.get("applications", {}).items()
         },
         windows=parse_windows(value.get("windows", ()), report, ("windows",)),
@@ -103,8 +110,12 @@ def parse_environment(
     )
 
 
-def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> Entry:
+def _parse_entry(
+    raw: Mapping[str, Any], settings: Settings, table: HostTable, drain: DrainTemplate | None, place: Place
+) -> Entry:
     report, path = place.report, place.path
+    if "drain" in raw:
+        drain = parse_drain(raw["drain"], table, settings, report, (*path, "drain"))
     deployment_path = raw.get("deployment_path", "")
     if "deployment_path" in raw and (problem := deployment_path_problem(deployment_path)):
         place.add(problem, "deployment_path")
@@ -117,6 +128,8 @@ def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> En
         smoke=parse_smoke(raw.get("smoke", []), settings, report, (*path, "smoke")),
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
         service=parse_service(raw, report, path, settings.credentials),
+        drain=drain,
+        role=raw.get("role", ""),
         places={
             key: Place(report=report, path=(*path, key))
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")

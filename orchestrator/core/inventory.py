@@ -231,6 +231,17 @@ def render_placement(
 
 def _render_process(placement: Placement) -> dict[str, Any]:
     """How it runs, as far as that is not the default; nothing for what does not run."""
+    if placement.role is not None:
+        return {
+            "role": {
+                "name": placement.role.name,
+                "entries": list(placement.role.entries),
+                "variables": dict(placement.variables),
+                "secrets": {
+                    name: render_reference(reference) for name, reference in placement.secrets.items()
+                },
+            }
+        }
     if placement.service is None:
         return {}
     usual = asdict(Service(unit=""))

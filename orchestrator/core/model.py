@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.core.checks import Healthcheck, SmokeTest
+from orchestrator.core.drains import Drain
+from orchestrator.core.own_roles import OwnRole
 from orchestrator.core.units import Service
 from orchestrator.core.windows import Window
 
@@ -185,6 +187,8 @@ class Placement:
         service: how it runs; None for what does not run.
         variables: of its process, by name.
         secrets: of its process, by name.
+        role: of the deployment repository, which does what our roles do not; None: there is none.
+        drain: how its host leaves and joins its load balancer around activation; None: it does not.
     """
 
     application: Application
@@ -197,6 +201,8 @@ class Placement:
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Reference] = field(default_factory=dict)
     smoke: tuple[SmokeTest, ...] = ()
+    drain: Drain | None = None
+    role: OwnRole | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
 
+from orchestrator.core.drains import Drained
+
 T = TypeVar("T")
 
 State = Literal["none", "staged", "active", "healthy", "bad"]
@@ -80,6 +82,7 @@ class ObservedHost:
         kind: the kind of failure when there is no answer (see `orchestrator.edges.failures`), or empty.
         detail: the failure in the host's or SSH's words; why nobody asked; or empty.
         placements: by (application, deployment path).
+        drained: what is out of its load balancer, as this host has it in its records.
     """
 
     name: str
@@ -87,6 +90,7 @@ class ObservedHost:
     kind: str = ""
     detail: str = ""
     placements: Mapping[tuple[str, str], ObservedPlacement]
+    drained: tuple[Drained, ...] = ()
 
     @classmethod
     def unasked(cls, name: str, detail: str = "") -> ObservedHost:
@@ -99,15 +103,17 @@ class ObservedHost:
         return cls(name=name, status="unreachable", kind=kind, detail=detail, placements={})
 
 
-def parse_observed(host: str, placements: Any) -> ObservedHost:
+def parse_observed(host: str, placements: Any, drained: Any = ()) -> ObservedHost:
     """The host program's answer to the phase `observe`, as a value; a host that answers nonsense is unknown.
 
     Args:
         host: the host's name in the inventory.
         placements: one object per receipt, as `roles/placement/files/host_program/observe.py` writes it.
+        drained: one object for each host that it knows to be drained.
     """
     try:
         found = [_parse_placement(entry) for entry in _typed(placements, list)]
+        out = tuple(_parse_drained(entry, host) for entry in drained)
     except (KeyError, TypeError, ValueError):
         detail = "its answer makes no sense; look at the receipts on that host"
         return ObservedHost.unreachable(host, detail, "host")
@@ -115,7 +121,13 @@ def parse_observed(host: str, placements: Any) -> ObservedHost:
         name=host,
         status="observed",
         placements={(entry.application, entry.deployment_path): entry for entry in found},
+        drained=out,
     )
+
+
+def _parse_drained(entry: Any, place: str) -> Drained:
+    texts = {name: _shown(entry[name]) for name in ("application", "host", "run", "since")}
+    return Drained(**texts, place=place)
 
 
 def _parse_placement(entry: Any) -> ObservedPlacement:

@@ -164,6 +164,16 @@ def _fold_step(
     undone = _fold_undo(step, reports.get("undo"), said.get("undo"), settled or activated)
     if undone is not None:
         return undone
+    if (
+        settled is not None
+        and settled.get("result") == "unchanged"
+        and activated
+        and activated.get("problem")
+    ):
+        # Nothing had to be switched back; what kept the release from going live still is what happened.
+        problem = activated["problem"]
+        kind, message = str(problem["kind"]), str(activated["message"])
+        return _outcome(step, "failed", step.from_version, message, kind=kind)
     if settled is not None:
         merged = {**(activated or {}), **settled, "from": activated or {}}
         changed = bool((activated or {}).get("changed")) or bool(settled["changed"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from orchestrator.core.dependencies import waves
 from orchestrator.core.deployment_paths import ancestors, fill_path, filled_path_problem
@@ -11,8 +12,11 @@ from orchestrator.core.hosts import ALL, HostTable
 from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.manifest import SERVICE, SITE, ApplicationDraft, ParsedManifest
 from orchestrator.core.model import Application, Host, Placement, Repository
+from orchestrator.core.own_roles import OwnRole, role_problem
 from orchestrator.core.services import check_kind, find_shared_units
 from orchestrator.core.violations import quote
+
+_NO_ROLES: Mapping[str, OwnRole] = {}
 
 
 def make_placements(
@@ -21,6 +25,7 @@ def make_placements(
     entries: Mapping[str, Entry],
     name: str,
     repositories: Mapping[str, Repository],
+    roles: Mapping[str, OwnRole] = _NO_ROLES,
 ) -> tuple[Placement, ...]:
     """Return every placement in order; hosts in maintenance have none.
 
@@ -29,6 +34,7 @@ def make_placements(
     Args:
         entries: of the applications of the manifest, as `merge_entries` returns them.
         name: the environment's.
+        roles: those of the deployment repository.
     """
     hosts = {
         application: _resolve_hosts(entry, environment.table)
@@ -43,8 +49,10 @@ def make_placements(
         draft, entry = manifest.applications[application], entries[application]
         complete = draft.complete(_choose_repository(draft, repositories, manifest))
         _check_path_is_there(draft, entry)
-        check_kind(draft.kind, entry.service, entry.place.report, entry.place.path)
-        everywhere += _place(complete, entry, hosts[application], name, depths.get(application, 0))
+        check_kind(draft.kind, entry.service, entry.place.report, entry.place.path, entry.role)
+        role = _choose_role(draft, entry, roles)
+        placed = _place(complete, entry, hosts[application], name, depths.get(application, 0))
+        everywhere += [replace(placement, role=role) for placement in placed]
     _check_paths(everywhere, entries)
     for application, problem in find_shared_units(everywhere):
         entries[application].place.add(problem, "service")
@@ -54,6 +62,16 @@ def make_placements(
             key=lambda one: (one.host.order, one.host.region, one.wave, one.application.name, one.host.name),
         )
     )
+
+
+def _choose_role(draft: ApplicationDraft, entry: Entry, roles: Mapping[str, OwnRole]) -> OwnRole | None:
+    if not entry.role:
+        return None
+    if draft.kind == SERVICE:
+        entry.place.add("a service is started by the role service; remove this, or `kind: service`", "role")
+    elif problem := role_problem(entry.role, roles):
+        entry.place.add(problem, "role")
+    return roles.get(entry.role)
 
 
 def _resolve_hosts(entry: Entry, table: HostTable) -> list[Host]:
@@ -140,6 +158,7 @@ def _place(
                 service=service,
                 variables=entry.service.variables,
                 secrets=entry.service.secrets,
+                drain=entry.drain.fill(host, application.name, environment) if entry.drain else None,
             )
         )
     for problem in sorted(problems):

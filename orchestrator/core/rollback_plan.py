@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
 from orchestrator.core.compile import configuration_digest, decide, release_name
+from orchestrator.core.drain_plan import find_crowds, plan_drains
 from orchestrator.core.groups import assign_groups
 from orchestrator.core.model import Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost
@@ -64,7 +65,8 @@ def compile_rollback(
         )
         for aim in aims
     ]
-    steps, groups = assign_groups(decided, [aim.placement for aim in aims], strategy)
+    placements = [aim.placement for aim in aims]
+    steps, groups = assign_groups(plan_drains(decided, placements, observed), placements, strategy)
     targets = sorted([step.application, step.host, step.deployment_path, step.release] for step in steps)
     body = Plan(
         identity=identity,
@@ -82,7 +84,7 @@ def compile_rollback(
         unknown_hosts={
             name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
         },
-        warnings=desired.warnings,
+        warnings=(*desired.warnings, *find_crowds(steps, placements)),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 

@@ -85,14 +85,14 @@ def _parse_secrets(
     return secrets
 
 
-def check_kind(kind: Kind, entry: ServiceEntry, report: Report, path: Path) -> None:
+def check_kind(kind: Kind, entry: ServiceEntry, report: Report, path: Path, role: str = "") -> None:
     """Add violations where an application's kind and what its entry says about a process contradict."""
     if kind == KIND and "service" not in entry.keys and path not in report.bad:
         example = '"service": {"exec": "{current}/bin/app", "user": "app"}'
         report.add(path, f'"service" is missing: its kind is service; add how it runs, such as {example}')
     elif kind and kind != KIND:
         for key in entry.keys:
-            if (*path, key) not in report.bad:
+            if (*path, key) not in report.bad and not (role and key != "service"):
                 message = f"a {kind} has no process; remove it, or write `kind: service` in the manifest"
                 report.add((*path, key), message)
 

@@ -45,6 +45,9 @@ PHASES = {
     "Activate | Confirm": "settle",
     "Rollback |": "undo",
     "Absent |": "prune",
+    "Drain |": "drain",
+    "Undrain |": "undrain",
+    "Own | Note": "own",
 }
 STATISTICS = "playbook_on_stats"
 REPORT = "orchestrator_report"

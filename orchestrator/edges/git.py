@@ -14,6 +14,7 @@ import git
 from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
 from git.exc import GitError as GitPythonError
 
+from orchestrator.core.own_roles import FOLDER, OwnRole, make_role, read_roles
 from orchestrator.errors import GitError, RevisionError, UsageError
 
 REMOTE = "origin"
@@ -205,6 +206,38 @@ class DeploymentRepository:
         except KeyError:
             return ()
         return tuple(sorted(blob.name for blob in tree.blobs)) if tree.type == "tree" else ()
+
+    def own_roles(self, revision: Revision) -> dict[str, OwnRole]:
+        """The roles in `roles/` there, by name; nothing of them is loaded."""
+        folder = PurePosixPath(self.stack, FOLDER).as_posix()
+        if revision.commit:
+            said = self._repository.git.ls_tree("-r", "-t", "--full-tree", revision.commit, "--", folder)
+            return read_roles(str(said).splitlines(), folder)
+        top = self.directory / FOLDER
+        files = [path.relative_to(top).as_posix() for path in top.glob("*/tasks/*")]
+        return {name: make_role(name, "", files) for name in {file.partition("/")[0] for file in files}}
+
+    def export_roles(self, revision: Revision, target: Path) -> None:
+        """`roles/` of that commit, and nothing of the work tree, lies in `target`.
+
+        Raises:
+            GitError: git cannot read it, or it has files that lead out of it.
+        """
+        import io
+        import tarfile
+
+        folder = PurePosixPath(self.stack, FOLDER).as_posix()
+        content = io.BytesIO()
+        try:
+            self._repository.archive(content, treeish=f"{revision.commit}:{folder}", format="tar")
+            content.seek(0)
+            with tarfile.open(fileobj=content) as archive:
+                archive.extractall(target, filter="data")
+        except (GitPythonError, OSError, ValueError, tarfile.TarError) as error:
+            raise GitError(
+                f"git cannot export {folder} of {revision.label}: {error}",
+                resolution="see that it has no links that lead out of it; run `git fsck`",
+            ) from None
 
     def remote_tips(self, *refs: str) -> dict[str, str]:
         """Where these refs (full names) stand at the remote; those that it lacks are left out.

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from orchestrator.core.own_roles import FOLDER, OwnRole, read_roles
 from orchestrator.core.pull_request import FileChange
 from orchestrator.edges.clone import Clone, read_clone
 from orchestrator.edges.git import REMOTE, DeploymentRepository, Revision
@@ -101,6 +102,12 @@ class Merge:
         if not name or name != os.fsencode(inside) or entry.split()[1] != b"blob":
             return None
         return self._check("cat-file", "blob", entry.split()[2].decode()).output
+
+    def own_roles(self, treeish: str) -> dict[str, OwnRole]:
+        """The roles in `roles/` there, by name: what git lists; nothing of them is read."""
+        folder = PurePosixPath(self.stack, FOLDER).as_posix()
+        listed = self._check("ls-tree", "-r", "-t", "--full-tree", treeish, "--", folder).output
+        return read_roles(listed.decode("utf-8", "replace").splitlines(), folder)
 
     def changes(self, tree: str) -> tuple[FileChange, ...]:
         """Every path of the repository in which `tree` differs from the base."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.drain_plan import Drains
 from orchestrator.core.model import Reference
 from orchestrator.edges.credentials import SecretSource
 
@@ -33,6 +34,9 @@ class Rollout:
         placements: host → elements of `release_placements`.
         groups: the groups that are activated, in order.
         removals: the groups whose placements are removed once everything else went well, in order.
+        drains: group → place → what that place is told of each host that it drains.
+        own_roles: the deployment repository has roles of its own.
+        owners: hosts with placements that a role of the deployment repository activates.
         canary: the group after which `wait` is asked whether the rollout goes on; -1: none.
         wait: blocks until that is decided; its argument says whether nobody asks any more.
         together: one action does it all; otherwise the playbook goes on with tasks for each host.
@@ -42,9 +46,17 @@ class Rollout:
     placements: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     groups: tuple[int, ...] = ()
     removals: tuple[int, ...] = ()
+    drains: Drains = field(default_factory=dict)
+    owners: tuple[str, ...] = ()
+    own_roles: bool = False
     canary: int = -1
     wait: Callable[[Callable[[], bool]], bool] = lambda ended: True
     together: bool = True
+
+    def drained(self, group: int, place: str) -> list[dict[str, Any]]:
+        """What that place is told about the hosts of that group; of all groups when it is negative."""
+        chosen = self.drains if group < 0 else {group: self.drains.get(group, {})}
+        return [item for places in chosen.values() for item in places.get(place, [])]
 
     def members(self) -> dict[str, list[str]]:
         """Group, as text, → its hosts."""
@@ -53,6 +65,11 @@ class Rollout:
             for placement in placements:
                 found.setdefault(str(placement["group"]), set()).add(host)
         return {group: sorted(hosts) for group, hosts in found.items()}
+
+
+def owners_in(placements: Mapping[str, list[dict[str, Any]]]) -> tuple[str, ...]:
+    """The hosts, of all these, with a placement that has a role of its own."""
+    return tuple(sorted(host for host, every in placements.items() if any(one.get("role") for one in every)))
 
 
 class PlaybookServer:
@@ -125,7 +142,16 @@ class PlaybookServer:
                     "removals": list(self._rollout.removals),
                     "canary": self._rollout.canary,
                     "together": self._rollout.together,
+                    "owners": list(self._rollout.owners),
+                    "own_roles": self._rollout.own_roles,
+                    "places": {str(group): sorted(places) for group, places in self._rollout.drains.items()},
                 }
+            case "drain":
+                self._decided.wait()
+                if self._closed:
+                    return CLOSED
+                items = self._rollout.drained(int(question["group"]), str(question.get("place")))
+                return {"run": dict(self._rollout.run), "items": items}
             case "wait":
                 with self._waiting:
                     goes_on = self._rollout.wait(lambda: self._closed)

@@ -119,6 +119,7 @@ class Workspace:
         check: bool = False,
         diff: bool = False,
         forks: int = 10,
+        roles: Path | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> RunningPlaybook:
         """One of our playbooks has begun. With `release_planner: orchestrator` it waits before it asks any host."""
@@ -136,6 +137,8 @@ class Workspace:
         write_private(self.path / "env" / "settings", "pexpect_timeout: 0.1\npexpect_use_poll: true\n")
         socket = self.path / "socket"
         environment = ansible_environment(self.path, content)
+        if roles is not None:  # ours come first: no other role takes their place
+            environment["ANSIBLE_ROLES_PATH"] += f":{roles}"
         environment[SOCKET_VARIABLE] = str(socket)
         stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment, cancelled)
         server = PlaybookServer(socket, self.secrets, references, stream.report)

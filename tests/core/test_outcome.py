@@ -71,6 +71,20 @@ def test_failed_activation_does_not_say_what_is_live() -> None:
     assert (one.result, one.version) == ("failed", None)
 
 
+def test_failed_activation_that_left_nothing_to_switch_back_is_a_failure() -> None:
+    problem = {"kind": "disk_full", "message": "m", "resolution": ""}
+    activated = said("activate", result="failed", changed=False, message="no space", problem=problem)
+    settled = said("settle", result="unchanged", changed=False, message="this run changed nothing here")
+    outcome = fold(said("stage"), activated, settled)
+    one = outcome.placements[0]
+    assert (outcome.verdict, one.result, one.kind, one.message) == (
+        "failed",
+        "failed",
+        "disk_full",
+        "no space",
+    )
+
+
 def test_answer_without_result_is_unknown() -> None:
     assert fold(said("activate")).verdict == "unknown"
 

@@ -157,7 +157,7 @@ def test_missing_keys_are_named() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["signatures", "delivery", "drain", "protection", "variables", "secrets"],
+    ["signatures", "delivery", "protection", "variables", "secrets"],
 )
 def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
     found = problems(None, make_environment(**{key: {"whatever": ["it", 1]}}))
@@ -172,7 +172,6 @@ def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
     "key",
     [
         "shared_paths",
-        "role",
         "package",
         "container",
         "owner",
@@ -180,7 +179,6 @@ def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
         "mode",
         "templates",
         "hooks",
-        "drain",
         "delivery",
         "prune",
         "windows",

@@ -27,6 +27,7 @@ PACKAGES = (
     "acl",
     "ca-certificates",
     "curl",
+    "haproxy",
     "iproute2",
     "procps",
     "unzip",
@@ -59,6 +60,7 @@ HostKey /etc/ssh/ssh_host_ed25519_key
 MaxStartups 100
 UseDNS no
 CONFIG
+systemctl disable haproxy.service
 systemctl mask getty.target console-getty.service systemd-logind.service systemd-tmpfiles-clean.timer \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
 mkdir -p /usr/libexec

@@ -42,8 +42,10 @@ _load("host_program", "health")
 _controller = _load(
     "controller_program",
     "answers",
+    "draining",
     "junit",
     "orchestrator",
+    "own",
     "placements",
     "program",
     "said",
@@ -187,6 +189,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self._follow_the_plan(arguments, "activate", task_vars["inventory_hostname"])
             every = [placements_.normalise(placement, "activate") for placement in arguments["placements"]]
             placements = [one for one in every if one["group"] == group]
+            undrained = _controller.draining.refuse(placements, task_vars)
+            if undrained:
+                return {**answers.finish("activate", {"placements": undrained}), "group": group}
             if not placements:
                 return {"changed": False, "placements": [], "group": group}
             return {**self._work("activate", placements, arguments), "group": group}
@@ -299,6 +304,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         policy = {**POLICY, **arguments["policy"]}
         group = max(0, arguments["group"])
         hosts = activated_in(task_vars, group, policy["failed_hosts"])
+        if policy.get("own_done"):
+            proved = {name: task_vars["hostvars"][name].get("__release_proved") for name in hosts}
+            hosts = _controller.own.with_failures(hosts, proved, group)
         return self.judge_group(hosts, policy, group)
 
     def judge_group(

@@ -22,13 +22,15 @@ def judge(hosts, policy, check_mode, check=check_health):
             `deployment_path`, `healthchecks` and `result`, what activation said; None for a
             host that vanished.
         policy: `max_failures`, `rollback` (batch, all, none), `failed_hosts` (of earlier groups), `last`
-            (no group follows).
+            (no group follows), `drained` (hosts are out of their load balancers and have to be put back).
         check_mode: nothing is live, so nobody is asked.
         check: how a health check is done.
 
     Returns:
         `hosts`: host → list of `application`, `deployment_path`, `do` (confirm or rollback), `healthy`,
-        `message`; `smoke`: application → hosts on which it is healthy and has smoke tests; `failed_hosts`,
+        `message`;
+        `own`: hosts whose placements wait for roles of their own;
+        `smoke`: application → hosts on which it is healthy and has smoke tests; `failed_hosts`,
         sorted; `failed`: those of this group; `stop`; `vanished`: hosts to switch back whatever they have;
         `roll_back_earlier`; `settling`: hosts that have something to do after this; `done`: nothing is left to
         do for anybody.
@@ -36,11 +38,17 @@ def judge(hosts, policy, check_mode, check=check_health):
     vanished = sorted(name for name, placements in hosts.items() if placements is None)
     hosts = {name: placements or [] for name, placements in hosts.items()}
     asked = {} if check_mode else _ask(hosts, check)
-    todo, failed = {name: [] for name in hosts}, set(vanished)
+    todo, failed, pending = {name: [] for name in hosts}, set(vanished), set()
     for name, placements in hosts.items():
         for placement in placements:
             result = placement["result"]
-            if result == "active" and not check_mode:
+            if placement.get("own") and not policy.get("own_done"):
+                pending.add(name)
+            elif placement.get("failed_because"):
+                failed.add(name)
+                if not check_mode:
+                    todo[name].append(task(placement, "confirm", False, placement["failed_because"]))
+            elif result == "active" and not check_mode:
                 healthy, message = _answer(name, placement, asked)
                 todo[name].append(task(placement, "confirm", healthy, message))
                 if not healthy:
@@ -60,7 +68,9 @@ def judge(hosts, policy, check_mode, check=check_health):
     earlier = stop and policy["rollback"] == "all"
     tested = {} if stop or check_mode else _find_tested(hosts, todo)
     tested_hosts = {name for names in tested.values() for name in names}
-    busy = any(todo.values()) or bool(failed) or earlier
+    drained = sorted(hosts) if policy.get("drained") else []
+    pending = set() if stop else pending
+    busy = any(todo.values()) or bool(failed) or earlier or bool(drained) or bool(pending)
     return {
         "hosts": todo,
         "failed": sorted(failed),
@@ -68,8 +78,11 @@ def judge(hosts, policy, check_mode, check=check_health):
         "stop": stop,
         "vanished": vanished if undo else [],
         "roll_back_earlier": earlier,
-        "settling": sorted(failed | tested_hosts | {name for name, tasks in todo.items() if tasks}),
+        "settling": sorted(
+            failed | tested_hosts | {*drained} | pending | {name for name, tasks in todo.items() if tasks}
+        ),
         "smoke": tested,
+        "own": sorted(pending),
         "done": policy["last"] and not busy and not tested,
     }
 
@@ -134,7 +147,7 @@ def _ask(hosts, check):
         _question(name, placement, one): one
         for name, placements in hosts.items()
         for placement in placements
-        if placement["result"] == "active"
+        if placement["result"] == "active" and not placement.get("failed_because", placement.get("own"))
         for one in _asked_here(placement)
     }
     with ThreadPoolExecutor(max_workers=CHECKS_AT_ONCE) as pool:

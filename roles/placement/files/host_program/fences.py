@@ -40,7 +40,7 @@ def entered(identity, token, directory):
     Raises:
         Problem: another phase does not end (`busy`), or a run with a higher token was here (`fenced`).
     """
-    with _locked(directory):
+    with locked(directory):
         teach(identity, token)
         yield
 
@@ -54,7 +54,7 @@ def teach(identity, token):
     if token is None:
         return
     directory = directory_of(identity)
-    with _locked(directory):
+    with locked(directory):
         known = _read(directory)
         if token < known:
             raise Problem(
@@ -81,7 +81,8 @@ def _read(directory):
 
 
 @contextlib.contextmanager
-def _locked(directory):
+def locked(directory):
+    """Nobody else is in there who asks; a lock of 60 s is somebody's who does not end."""
     receipts.make_private(directory)
     path = os.path.join(directory, "lock")
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:

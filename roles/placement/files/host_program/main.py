@@ -53,9 +53,9 @@ def answer(request):
     phase = request["phase"]
     try:
         if phase == "observe":
-            from host_program.observe import observe
+            from host_program.observe import observe, observe_drained
 
-            return {"placements": [], "observed": observe(request)}
+            return {"placements": [], "observed": observe(request), "drained": observe_drained(request)}
         if phase == "probe":
             from host_program.probe import probe
 
@@ -66,6 +66,10 @@ def answer(request):
         return {"placements": [], "problem": from_os_error(error).as_json()}
     except Exception as error:
         return {"placements": [], "problem": from_defect(error).as_json()}
+    if phase in ("drain", "undrain"):
+        from host_program import draining
+
+        return {"placements": [], "drains": draining.answer(request)}
     work = _work_of(phase)
     if phase in FENCED and not request["check"]:
         work = _alone(work)

@@ -26,6 +26,15 @@ def observe(request):
     ]
 
 
+def observe_drained(request):
+    """What runs of this identity have drained and not put back, as far as this host keeps the record of it."""
+    if not os.path.isdir(fences.directory_of(request["identity"])):
+        return []
+    from host_program import draining
+
+    return draining.listed(request["identity"])
+
+
 def _observe(directory, receipt, verify):
     paths, live, problems = Paths(receipt["deployment_path"]), receipt["live"], []
     meant = live["directory"] if live else ""
@@ -58,6 +67,8 @@ def _observe(directory, receipt, verify):
         "artifact_sha256": record["artifact_sha256"] if record else "",
         "configuration_digest": record["configuration_digest"] if record else "",
         "state": record["state"] if record else "none",
+        "role": record.get("role", "") if record else "",
+        **({"secrets_fingerprint": record["secrets_fingerprint"]} if record and record.get("role") else {}),
         "previous_version": previous["version"] if previous else "",
         "releases": _kept(paths, receipt),
         "problems": problems,

@@ -62,6 +62,10 @@ def activate(placement, request):
         raise Problem("host", "this run has not staged the release here", "run the deployment again")
     before = here.version_of(old)
     changed = _switch(here, name, old)
+    if placement.get("role"):
+        # Its own role makes it run, and comes after this; then its health is asked.
+        said = {"result": "active", "own": True, "message": "live; its own role activates it"}
+        return {"changed": changed, "from_version": before, **said}
     return {"changed": changed, "from_version": before, **_judge(here, name)}
 
 
@@ -141,6 +145,7 @@ def _predict(here):
         "changed": not (name and name == old),
         "from_version": here.version_of(old),
         "message": "would go live",
+        **({"own": True} if here.wanted.get("role") else {}),
     }
 
 
@@ -163,6 +168,8 @@ def _switch(here, name, old):
         record["activated_at"] = run["time"]
     record["state"] = "active"
     record.update(after)
+    if here.wanted.get("role"):
+        record["role"] = here.wanted["role"]["name"]
     here.receipt["live"] = {
         "directory": name,
         "previous": previous,
@@ -288,6 +295,9 @@ def _switch_back(here, name, reason):
     here.save()
     _point(here.paths, previous)
     version = here.version_of(previous)
+    if here.wanted.get("role"):
+        message = "{}; {} is live again, and its own role activates it".format(reason, version)
+        return {"result": "switched_back", "version": version, "message": message}
     return _revive(here, previous, "{}; {} is live again".format(reason, version))
 
 

@@ -36,7 +36,8 @@ def stage(placement, request):
         _remove_leftovers(paths, directory, receipt)
         if not records.is_converged(receipt, paths, kept, placement):
             _remember(receipt, directory, request, kept)
-        return {"changed": False, "message": "release {} is there already".format(kept)}
+        message = "release {} is there already".format(kept)
+        return {"changed": False, "message": message, "release_path": paths.release(kept)}
     artifact = placement["artifact"]
     _require_place(artifact, placement)
     if artifact["delivery"] == "controller" and not artifact.get("local"):
@@ -49,7 +50,8 @@ def stage(placement, request):
         os.mkdir(paths.staging, 0o700)
     name = _free_name(paths, placement["release"])
     _unpack_beside(placement, request, paths, directory, receipt, name)
-    return {"changed": True, "message": "release {} staged".format(name)}
+    message = "release {} staged".format(name)
+    return {"changed": True, "message": message, "release_path": paths.release(name)}
 
 
 def _require_place(artifact, placement):
