@@ -15,6 +15,7 @@ from typing import Protocol
 from orchestrator import workflow
 from orchestrator.canary import CanaryWait
 from orchestrator.core.ci import CiRun
+from orchestrator.core.downgrades import check_package_downgrades
 from orchestrator.core.inventory import Run
 from orchestrator.core.lock_state import LockState
 from orchestrator.core.model import Desired
@@ -427,6 +428,8 @@ class Attempt:
             self.outcome = workflow.nothing_done(plan)
             raise error_for_hosts(observed[name] for name in plan.unknown_hosts)
         check_pruning(plan)
+        if self.order.rollback is None:
+            check_package_downgrades(plan, self.intent.desired)
         if plan.changes:
             self._check_windows(self.intent)
         if self.order.required is not None:

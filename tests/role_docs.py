@@ -44,6 +44,21 @@ EXAMPLES = {
             secrets: {SHOP_DB_PASSWORD: {env: SHOP_DB_PASSWORD}}
             healthcheck: {url: "http://127.0.0.1:9000/health"}
 """,
+    "package": """\
+- hosts: app
+  become: true
+  roles:
+    - role: package
+      vars:
+        package_placements:
+          - application: shop-agent
+            version: 1.4.0
+            artifact:
+              location: https://nexus.example.net/repository/releases/shop-agent_1.4.0_amd64.deb
+              sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+            package: {unit: shop-agent}
+            healthcheck: {url: "http://127.0.0.1:9100/health"}
+""",
     "artifact": """\
 - hosts: web
   roles:

@@ -12,6 +12,7 @@ from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
 from orchestrator.core.checks import render_healthcheck
 from orchestrator.core.groups import assign_groups
+from orchestrator.core.kinds import configuration_of, restarts_of
 from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
@@ -135,7 +136,7 @@ def configuration_digest(placement: Placement) -> str:
             "process": service_digest(placement),
             "secrets": secrets,
         }
-    return digest(configuration)
+    return digest({**configuration, **configuration_of(placement)})
 
 
 def _names_of(placement: Placement) -> set[str]:
@@ -191,7 +192,7 @@ def _restarts(
     """The unit that the step restarts (one that only reloads is none)."""
     service = placement.service
     if service is None or action in ("skip", "unknown"):
-        return ()
+        return restarts_of(placement) if action == "install" else ()
     goes_on = (
         found is not None
         and found.running == "active"

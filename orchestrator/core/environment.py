@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchecks
 from orchestrator.core.hosts import HostTable, parse_hosts
+from orchestrator.core.kinds import KindEntry, parse_kinds
 from orchestrator.core.model import Repository, Strategy
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.services import ServiceEntry, parse_service
@@ -51,6 +52,7 @@ class Entry:
     smoke: tuple[SmokeTemplate, ...] = ()
     keep_releases: int = KEEP_RELEASES
     service: ServiceEntry = field(default_factory=ServiceEntry)
+    kinds: KindEntry = field(default_factory=KindEntry)
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
@@ -117,6 +119,7 @@ def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> En
         smoke=parse_smoke(raw.get("smoke", []), settings, report, (*path, "smoke")),
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
         service=parse_service(raw, report, path, settings.credentials),
+        kinds=parse_kinds(raw, report, path),
         places={
             key: Place(report=report, path=(*path, key))
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")

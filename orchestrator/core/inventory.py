@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.checks import render_healthcheck, render_smoke_test
+from orchestrator.core.kinds import render_kind
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
@@ -225,6 +226,7 @@ def render_placement(
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "smoke": [render_smoke_test(test) for test in placement.smoke],
         **_render_process(placement),
+        **render_kind(placement),
         **({"secrets_fingerprint": fingerprint} if fingerprint else {}),
     }
 

@@ -19,10 +19,12 @@ from orchestrator.core.dependencies import find_cycles
 from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.healthchecks import parse_healthcheck
 from orchestrator.core.model import Application, Artifact, Kind
+from orchestrator.core.packages import package_format
 from orchestrator.core.violations import Path, Report, quote
 
 SITE: Kind = "site"
 SERVICE: Kind = "service"
+PACKAGE: Kind = "package"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class ApplicationDraft:
         extension = extension_of(self.artifact_path)
         packing = packing_of(extension)
         default = f"{self.name}.{extension}" if extension else self.name
+        if self.kind == PACKAGE:
+            default = f"{self.name}.{package_format(self.artifact_path)}"
         return Application(
             name=self.name,
             version=self.version,
@@ -159,10 +163,13 @@ def _parse_application(name: str, raw: Mapping[str, Any], report: Report, path: 
             (*path, "artifact", "filename"), "an archive is unpacked and needs no file name; remove it"
         )
     sha256 = artifact.get("sha256")
+    kind = "" if (*path, "kind") in report.bad else raw.get("kind", SITE)
+    if kind == PACKAGE:
+        _check_package(artifact, artifact_path, report, (*path, "artifact"))
     return ApplicationDraft(
         name=name,
         version=version,
-        kind="" if (*path, "kind") in report.bad else raw.get("kind", SITE),
+        kind=kind,
         repository=artifact.get("repository", ""),
         artifact_path=artifact_path,
         sha256=sha256.lower() if sha256 else None,
@@ -171,6 +178,16 @@ def _parse_application(name: str, raw: Mapping[str, Any], report: Report, path: 
         depends_on=tuple(name for name in raw.get("depends_on", ()) if name is not None),
         path=path,
     )
+
+
+def _check_package(artifact: Mapping[str, Any], artifact_path: str, report: Report, path: Path) -> None:
+    if artifact_path and not package_format(artifact_path):
+        message = "a package is one file, .deb or .rpm; name that, or choose another `kind`"
+        report.add((*path, "path" if "path" in artifact else "maven"), message)
+    if "filename" in artifact and (*path, "filename") not in report.bad:
+        report.add(
+            (*path, "filename"), "a package's file needs no name, it is not installed itself; remove it"
+        )
 
 
 def _artifact_path(artifact: Mapping[str, Any], version: str, report: Report, path: Path) -> str:

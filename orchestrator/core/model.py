@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.core.checks import Healthcheck, SmokeTest
+from orchestrator.core.packages import Package
 from orchestrator.core.units import Service
 from orchestrator.core.windows import Window
 
@@ -185,6 +186,7 @@ class Placement:
         service: how it runs; None for what does not run.
         variables: of its process, by name.
         secrets: of its process, by name.
+        package: how it is installed; None for what is no package.
     """
 
     application: Application
@@ -197,6 +199,7 @@ class Placement:
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Reference] = field(default_factory=dict)
     smoke: tuple[SmokeTest, ...] = ()
+    package: Package | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,11 @@ from orchestrator.core.dependencies import waves
 from orchestrator.core.deployment_paths import ancestors, fill_path, filled_path_problem
 from orchestrator.core.environment import Entry, ParsedEnvironment
 from orchestrator.core.hosts import ALL, HostTable
+from orchestrator.core.kinds import check_kind, default_path
 from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.manifest import SERVICE, SITE, ApplicationDraft, ParsedManifest
 from orchestrator.core.model import Application, Host, Placement, Repository
-from orchestrator.core.services import check_kind, find_shared_units
+from orchestrator.core.services import find_shared_units
 from orchestrator.core.violations import quote
 
 
@@ -43,7 +44,7 @@ def make_placements(
         draft, entry = manifest.applications[application], entries[application]
         complete = draft.complete(_choose_repository(draft, repositories, manifest))
         _check_path_is_there(draft, entry)
-        check_kind(draft.kind, entry.service, entry.place.report, entry.place.path)
+        check_kind(draft.kind, entry.service, entry.kinds, entry.place.report, entry.place.path)
         everywhere += _place(complete, entry, hosts[application], name, depths.get(application, 0))
     _check_paths(everywhere, entries)
     for application, problem in find_shared_units(everywhere):
@@ -120,9 +121,11 @@ def _place(
 ) -> list[Placement]:
     placements = []
     problems: set[str] = set()
-    service = entry.service.make(application.name)
+    service, package = entry.service.make(application.name), entry.kinds.make_package(application)
     for host in hosts:
         path = entry.deployment_path
+        if not path and "deployment_path" not in entry.places:
+            path = default_path(application.kind, application.name)
         if "{" in path:
             values = {"{host}": host.name, "{application}": application.name, "{environment}": environment}
             path = fill_path(path, values)
@@ -140,6 +143,7 @@ def _place(
                 service=service,
                 variables=entry.service.variables,
                 secrets=entry.service.secrets,
+                package=package,
             )
         )
     for problem in sorted(problems):
@@ -169,7 +173,8 @@ def _check_paths(placements: Iterable[Placement], entries: Mapping[str, Entry]) 
         message = (
             f"{_describe(second)} and {_describe(first)} share a directory or contain each other's{more}"
         )
-        place = entries[second.application.name].places["deployment_path"]
+        entry = entries[second.application.name]
+        place = entry.places.get("deployment_path", entry.place)
         place.add(f"{message}; give each a directory of its own")
 
 

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from controller_program.checks import normalise_checks
+from controller_program.kinds import normalise_kind
 from controller_program.services import normalise_service, service_references
 from controller_program.smoke import normalise_tests
 
@@ -26,7 +27,7 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     artifact = one.get("artifact")
     if artifact:
         _normalise_artifact(artifact)
-    process = normalise_service(one)
+    process = [*normalise_kind(one), *normalise_service(one)]
     if artifact and one["service"] and artifact["packing"] == "file":
         artifact["executable"] = True
     if phase in ("stage", "activate", "settle", "rollback") and artifact:
