@@ -111,6 +111,7 @@ def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> En
     if "deployment_path" in raw and (problem := deployment_path_problem(deployment_path)):
         place.add(problem, "deployment_path")
         deployment_path = ""
+    service = parse_service(raw, report, path, settings.credentials)
     return Entry(
         place=place,
         hosts=_host_names(raw["hosts"]) if "hosts" in raw else None,
@@ -118,8 +119,8 @@ def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> En
         healthchecks=parse_healthchecks(raw, report, path),
         smoke=parse_smoke(raw.get("smoke", []), settings, report, (*path, "smoke")),
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
-        service=parse_service(raw, report, path, settings.credentials),
-        kinds=parse_kinds(raw, report, path),
+        service=service,
+        kinds=parse_kinds(raw, service, report, path),
         places={
             key: Place(report=report, path=(*path, key))
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")

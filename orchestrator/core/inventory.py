@@ -222,6 +222,7 @@ def render_placement(
             "filename": wanted.filename,
             "credentials": render_credentials(artifact.credentials),
             **({"executable": True} if wanted.executable else {}),
+            **({"image": wanted.image} if wanted.image else {}),
         },
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "smoke": [render_smoke_test(test) for test in placement.smoke],

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.core.checks import Healthcheck, SmokeTest
+from orchestrator.core.containers import Container
 from orchestrator.core.packages import Package
 from orchestrator.core.units import Service
 from orchestrator.core.windows import Window
@@ -77,6 +78,7 @@ class Artifact:
         strip_components: leading directories dropped from an archive's members.
         filename: what a single file is called in the release.
         executable: a single file may be executed.
+        image: what a registry has, `registry/name@sha256:…`; empty: the artifact is a file.
     """
 
     repository: str
@@ -86,6 +88,7 @@ class Artifact:
     strip_components: int
     filename: str
     executable: bool = False
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +190,7 @@ class Placement:
         variables: of its process, by name.
         secrets: of its process, by name.
         package: how it is installed; None for what is no package.
+        container: how its image runs; None for what is no container.
     """
 
     application: Application
@@ -200,6 +204,7 @@ class Placement:
     secrets: Mapping[str, Reference] = field(default_factory=dict)
     smoke: tuple[SmokeTest, ...] = ()
     package: Package | None = None
+    container: Container | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

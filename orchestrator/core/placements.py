@@ -8,11 +8,10 @@ from orchestrator.core.dependencies import waves
 from orchestrator.core.deployment_paths import ancestors, fill_path, filled_path_problem
 from orchestrator.core.environment import Entry, ParsedEnvironment
 from orchestrator.core.hosts import ALL, HostTable
-from orchestrator.core.kinds import check_kind, default_path
+from orchestrator.core.kinds import check_kind, default_path, find_shared_units
 from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.manifest import SERVICE, SITE, ApplicationDraft, ParsedManifest
 from orchestrator.core.model import Application, Host, Placement, Repository
-from orchestrator.core.services import find_shared_units
 from orchestrator.core.violations import quote
 
 
@@ -42,13 +41,13 @@ def make_placements(
     everywhere = []
     for application in present:
         draft, entry = manifest.applications[application], entries[application]
-        complete = draft.complete(_choose_repository(draft, repositories, manifest))
+        complete = draft.complete("" if draft.image else _choose_repository(draft, repositories, manifest))
         _check_path_is_there(draft, entry)
         check_kind(draft.kind, entry.service, entry.kinds, entry.place.report, entry.place.path)
         everywhere += _place(complete, entry, hosts[application], name, depths.get(application, 0))
     _check_paths(everywhere, entries)
-    for application, problem in find_shared_units(everywhere):
-        entries[application].place.add(problem, "service")
+    for application, key, problem in find_shared_units(everywhere):
+        entries[application].place.add(problem, key)
     return tuple(
         sorted(
             (placement for placement in everywhere if not placement.host.maintenance),
@@ -122,6 +121,7 @@ def _place(
     placements = []
     problems: set[str] = set()
     service, package = entry.service.make(application.name), entry.kinds.make_package(application)
+    container = entry.kinds.make_container(application)
     for host in hosts:
         path = entry.deployment_path
         if not path and "deployment_path" not in entry.places:
@@ -144,6 +144,7 @@ def _place(
                 variables=entry.service.variables,
                 secrets=entry.service.secrets,
                 package=package,
+                container=container,
             )
         )
     for problem in sorted(problems):

@@ -1,4 +1,4 @@
-"""What follows the link: the process of a service, or the package that is installed. Sites have neither."""
+"""What follows the link: the process of a service, a container, or the package that is installed. Sites have none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ def stage(placement, request):
         from host_program import packages
 
         return packages.stage(placement, request)
+    if (placement.get("service") or {}).get("container"):
+        from host_program import containers
+
+        return containers.stage(placement, request)
     return services.stage(placement, request)
 
 
@@ -47,7 +51,21 @@ def stays(here, name, *, restarted):
 def remove(here):
     """Nothing of the placement runs or is installed; true when something was."""
     removed = _remove_package(here)
-    return processes.remove(here) or removed
+    removed = processes.remove(here) or removed
+    if here.receipt.get("images"):
+        from host_program import containers
+
+        removed = containers.remove(here) or removed
+    return removed
+
+
+def prune(here):
+    """Nothing is left of releases that are kept no longer."""
+    services.prune(here.directory, here.receipt)
+    if here.receipt.get("images"):
+        from host_program import containers
+
+        containers.prune(here)
 
 
 def observe(directory, receipt, name, verify):
@@ -56,7 +74,12 @@ def observe(directory, receipt, name, verify):
         from host_program import packages
 
         return packages.observe(receipt, receipt["releases"][name], verify)
-    return processes.observe(directory, receipt, name)
+    found, problems = processes.observe(directory, receipt, name)
+    if (receipt["releases"].get(name) or {}).get("image"):
+        from host_program import containers
+
+        problems = [*problems, *containers.contradictions(receipt["releases"][name])]
+    return found, problems
 
 
 def _package(receipt, name):

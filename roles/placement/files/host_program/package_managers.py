@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 import time
 
 from host_program import commands
@@ -75,8 +76,16 @@ def _errors(output):
     """The lines that say what is wrong, else the end of everything."""
     lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
     said = [line for line in lines if re.match(r"\s*(E:|Error|error:|dpkg:|Problem|Depends:)", line)]
-    said += [line for line in lines if re.search(r": (Depends|PreDepends|Conflicts|Breaks): ", line)]
+    said += [
+        line
+        for line in lines
+        if re.search(r": (Depends|PreDepends|Conflicts|Breaks): |nothing provides", line)
+    ]
     return commands.tail("\n".join(said or lines[-5:]).encode())
+
+
+def _options(options):
+    return [word for option in options for word in ("--option", option)]
 
 
 def _fields(name, version, architecture, path):
@@ -134,13 +143,16 @@ class Deb:
 
     def simulate(self, path, downgrade):
         """Raises the Problem that installing would meet: a dependency that cannot be had, a conflict."""
-        _require(
-            *self._install(path, downgrade, "--simulate"),
-            seconds=CALL_SECONDS * 2,
-            kind="unsupported",
-            what="says that it cannot be installed",
-            resolution="make what it depends on available to apt on that host (apt-get update?), or correct it",
-        )
+        # apt would write its caches and a log of what it has thought, simulating or not.
+        with tempfile.TemporaryDirectory() as temporary:
+            places = ("Dir::Log=" + temporary, "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=")
+            _require(
+                *self._install(path, downgrade, "--simulate", *_options(places)),
+                seconds=CALL_SECONDS * 2,
+                kind="unsupported",
+                what="says that it cannot be installed",
+                resolution="make what it depends on available to apt on that host (apt-get update?), or correct it",
+            )
 
     def install(self, path, downgrade, seconds):
         _require(*self._install(path, downgrade), seconds=seconds)
@@ -148,10 +160,9 @@ class Deb:
     def _install(self, path, downgrade, *more):
         command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "--no-remove"]
         command += ["--reinstall", *(["--allow-downgrades"] if downgrade else []), *more]
-        command += ["--option", "DPkg::Lock::Timeout={}".format(LOCK_SECONDS)]
-        for option in self._keep:
-            command += ["--option", "DPkg::Options::=" + option]
-        return [*command, path]
+        options = ["DPkg::Lock::Timeout={}".format(LOCK_SECONDS)]
+        options += ["DPkg::Options::=" + option for option in self._keep]
+        return [*command, *_options(options), path]
 
     def remove(self, name, purge, seconds):
         verb = "--purge" if purge else "--remove"

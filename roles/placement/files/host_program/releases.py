@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from host_program import kinds, receipts, records, services
+from host_program import kinds, receipts, records
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -247,7 +247,7 @@ def _settle(here, name, message):
     here.save()
     try:
         _prune(here, name)
-        services.prune(here.directory, here.receipt)
+        kinds.prune(here)
     except OSError as error:
         # The release is live and healthy: an old one in the way is no reason to switch back.
         message += "; an old release could not be removed: " + from_os_error(error).message
