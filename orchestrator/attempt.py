@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator import workflow
 from orchestrator.canary import CanaryWait
+from orchestrator.core.downgrades import check_package_downgrades
 from orchestrator.core.inventory import Run
 from orchestrator.core.model import Desired
 from orchestrator.core.observed import Identity, ObservedHost
@@ -431,6 +432,8 @@ class Attempt:
             self.outcome = workflow.nothing_done(plan)
             raise error_for_hosts(observed[name] for name in plan.unknown_hosts)
         check_pruning(plan)
+        if self.order.rollback is None:
+            check_package_downgrades(plan, self.intent.desired)
         if plan.changes:
             self._check_windows(self.intent)
         if self.order.required is not None:

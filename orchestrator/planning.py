@@ -54,7 +54,7 @@ class GitPlanner:
         """See `Planner`."""
         used = {placement.application.artifact.repository for placement in self.selected.placements}
         found: set[Reference] = set(secrets_of(self.selected))
-        for name in used:
+        for name in used - {""}:
             found |= references_in(self.intent.desired.repositories[name].credentials)
         return frozenset(found)
 

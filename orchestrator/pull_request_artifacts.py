@@ -46,8 +46,9 @@ def look_up_artifacts(
         target: None: its documents cannot be used, so no repository is asked.
         directory: what relative paths are relative to when the merge is deployed.
     """
-    wanted = {one.application.name: one.application.artifact for one in merged.placements}
-    named = resolve_offline(wanted.items(), merged.repositories, directory=directory)
+    everything = {one.application.name: one.application.artifact for one in merged.placements}
+    named = resolve_offline(everything.items(), merged.repositories, directory=directory)
+    wanted = {name: artifact for name, artifact in everything.items() if not artifact.image}
     if offline:
         return Lookup(artifacts=named, unseen=dict.fromkeys(wanted, "not looked up: --offline"))
     reasons = untrusted_repositories(target, merged)

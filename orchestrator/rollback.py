@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.compile import select_placements
 from orchestrator.core.inventory import render_placement
+from orchestrator.core.kinds import may_go_back
 from orchestrator.core.model import Application, Desired, Placement, Reference
 from orchestrator.core.observed import ObservedHost, ObservedPlacement
 from orchestrator.core.plan import Step
@@ -248,6 +249,7 @@ def _render(
     rendered: dict[str, list[dict[str, Any]]] = {}
     for step in steps:
         aim = by_key[step.application, step.host, step.deployment_path]
+        placement = may_go_back(aim.placement)
         artifact = aim.artifact or ResolvedArtifact(
             application=step.application,
             delivery="host",
@@ -257,6 +259,6 @@ def _render(
             digest_source="not resolved",
             credentials=None,
         )
-        one = render_placement(step, aim.placement, artifact, fingerprints.get(step.application, ""))
+        one = render_placement(step, placement, artifact, fingerprints.get(step.application, ""))
         rendered.setdefault(step.host, []).append(one)
     return rendered

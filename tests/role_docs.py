@@ -44,6 +44,37 @@ EXAMPLES = {
             secrets: {SHOP_DB_PASSWORD: {env: SHOP_DB_PASSWORD}}
             healthcheck: {url: "http://127.0.0.1:9000/health"}
 """,
+    "container": """\
+- hosts: app
+  become: true
+  roles:
+    - role: container
+      vars:
+        container_placements:
+          - application: shop-web
+            version: 5.2.0
+            artifact:
+              location: https://nexus.example.net/repository/releases/shop-web-5.2.0.tar
+              sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+            container: {ports: ["8080:80"], volumes: ["shop-data:/data"]}
+            secrets: {SHOP_DB_PASSWORD: {env: SHOP_DB_PASSWORD}}
+            healthcheck: {url: "http://127.0.0.1:8080/health"}
+""",
+    "package": """\
+- hosts: app
+  become: true
+  roles:
+    - role: package
+      vars:
+        package_placements:
+          - application: shop-agent
+            version: 1.4.0
+            artifact:
+              location: https://nexus.example.net/repository/releases/shop-agent_1.4.0_amd64.deb
+              sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+            package: {unit: shop-agent}
+            healthcheck: {url: "http://127.0.0.1:9100/health"}
+""",
     "artifact": """\
 - hosts: web
   roles:

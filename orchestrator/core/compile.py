@@ -13,12 +13,12 @@ from orchestrator.core.canonical import digest
 from orchestrator.core.checks import render_healthcheck
 from orchestrator.core.drain_plan import find_crowds, plan_drains
 from orchestrator.core.groups import assign_groups
+from orchestrator.core.kinds import configuration_of, process_of, restarts_of
 from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
 from orchestrator.core.plan import Action, Orphan, Plan, PlannedArtifact, Step
 from orchestrator.core.pruning import WARNING, removal_steps, removes_everything, split_orphans
-from orchestrator.core.services import service_digest
 
 _NO_FINGERPRINTS: Mapping[str, str] = {}
 
@@ -122,6 +122,7 @@ def release_name(artifact: Artifact, version: str, sha256: str) -> str:
         return ""
     content = [sha256, artifact.packing, artifact.strip_components, artifact.filename]
     content += ["executable"] if artifact.executable else []
+    content += [artifact.image] if artifact.image else []
     return f"{version}-{digest(content)[:12]}"
 
 
@@ -138,14 +139,7 @@ def configuration_digest(placement: Placement) -> str:
             "variables": dict(placement.variables),
             "secrets": {name: str(reference) for name, reference in placement.secrets.items()},
         }
-    if placement.service is not None:
-        secrets = {name: str(reference) for name, reference in placement.secrets.items()}
-        configuration |= {
-            "service": asdict(placement.service),
-            "process": service_digest(placement),
-            "secrets": secrets,
-        }
-    return digest(configuration)
+    return digest({**configuration, **configuration_of(placement)})
 
 
 def _names_of(placement: Placement) -> set[str]:
@@ -199,18 +193,18 @@ def _restarts(
     placement: Placement, action: Action, found: ObservedPlacement | None, other_secrets: bool
 ) -> tuple[str, ...]:
     """The unit that the step restarts (one that only reloads is none)."""
-    service = placement.service
-    if service is None or action in ("skip", "unknown"):
-        return ()
+    process = process_of(placement)
+    if process is None or action in ("skip", "unknown"):
+        return restarts_of(placement) if action == "install" else ()
     goes_on = (
         found is not None
         and found.running == "active"
-        and found.service_digest == service_digest(placement)
+        and found.service_digest == process.digest
         and not other_secrets
     )
-    if goes_on and (action != "install" or service.on_release == "reload"):
+    if goes_on and (action != "install" or process.reloads):
         return ()
-    return (service.unit,)
+    return (process.unit,)
 
 
 def _decide(

@@ -10,6 +10,7 @@ from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.drain_settings import DrainTemplate, parse_drain
 from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchecks
 from orchestrator.core.hosts import HostTable, parse_hosts
+from orchestrator.core.kinds import KindEntry, parse_kinds
 from orchestrator.core.model import Repository, Strategy
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.services import ServiceEntry, parse_service
@@ -54,6 +55,7 @@ class Entry:
     service: ServiceEntry = field(default_factory=ServiceEntry)
     drain: DrainTemplate | None = None
     role: str = ""
+    kinds: KindEntry = field(default_factory=KindEntry)
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
@@ -120,6 +122,7 @@ def _parse_entry(
     if "deployment_path" in raw and (problem := deployment_path_problem(deployment_path)):
         place.add(problem, "deployment_path")
         deployment_path = ""
+    service = parse_service(raw, report, path, settings.credentials)
     return Entry(
         place=place,
         hosts=_host_names(raw["hosts"]) if "hosts" in raw else None,
@@ -127,7 +130,8 @@ def _parse_entry(
         healthchecks=parse_healthchecks(raw, report, path),
         smoke=parse_smoke(raw.get("smoke", []), settings, report, (*path, "smoke")),
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
-        service=parse_service(raw, report, path, settings.credentials),
+        service=service,
+        kinds=parse_kinds(raw, service, report, path),
         drain=drain,
         role=raw.get("role", ""),
         places={

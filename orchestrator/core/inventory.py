@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.checks import render_healthcheck, render_smoke_test
+from orchestrator.core.kinds import render_kind
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
@@ -221,10 +222,12 @@ def render_placement(
             "filename": wanted.filename,
             "credentials": render_credentials(artifact.credentials),
             **({"executable": True} if wanted.executable else {}),
+            **({"image": wanted.image} if wanted.image else {}),
         },
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "smoke": [render_smoke_test(test) for test in placement.smoke],
         **_render_process(placement),
+        **render_kind(placement),
         **({"secrets_fingerprint": fingerprint} if fingerprint else {}),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.containers import image_digest, image_problem
 from orchestrator.core.coordinates import (
     CoordinateError,
     exact_path,
@@ -19,10 +20,13 @@ from orchestrator.core.dependencies import find_cycles
 from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.healthchecks import parse_healthcheck
 from orchestrator.core.model import Application, Artifact, Kind
+from orchestrator.core.packages import package_format
 from orchestrator.core.violations import Path, Report, quote
 
 SITE: Kind = "site"
 SERVICE: Kind = "service"
+PACKAGE: Kind = "package"
+CONTAINER: Kind = "container"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,7 @@ class ApplicationDraft:
 
     Attributes:
         kind: empty when it is none that this version implements.
+        image: what a registry has; empty: the artifact is a file of a repository.
         repository: its name; empty: the environment's default.
         path: where the application stands in the manifest.
     """
@@ -45,12 +50,17 @@ class ApplicationDraft:
     filename: str
     depends_on: tuple[str, ...]
     path: Path
+    image: str = ""
 
     def complete(self, repository: str) -> Application:
         """Return the application, its artifact being in that repository."""
         extension = extension_of(self.artifact_path)
-        packing = packing_of(extension)
+        packing = "file" if self.kind == CONTAINER else packing_of(extension)
         default = f"{self.name}.{extension}" if extension else self.name
+        if self.kind == PACKAGE:
+            default = f"{self.name}.{package_format(self.artifact_path)}"
+        elif self.kind == CONTAINER:
+            default = "image.json" if self.image else "image.tar"
         return Application(
             name=self.name,
             version=self.version,
@@ -64,6 +74,7 @@ class ApplicationDraft:
                 strip_components=self.strip_components,
                 filename=(self.filename or default) if packing == "file" else "",
                 executable=self.kind == SERVICE and packing == "file",
+                image=self.image,
             ),
         )
 
@@ -148,10 +159,14 @@ def _parse_application(name: str, raw: Mapping[str, Any], report: Report, path: 
     # A version that is missing or moves is reported once, not for each coordinate that it goes into.
     exact = "1" if not version or version_problem(version) else version
     artifact_path = ""
-    if "artifact" in raw and (*path, "artifact") not in report.bad:
+    kind = "" if (*path, "kind") in report.bad else raw.get("kind", SITE)
+    image = artifact.get("image", "") if (*path, "artifact", "image") not in report.bad else ""
+    if image:
+        _check_image(artifact, kind, report, (*path, "artifact"))
+    elif "artifact" in raw and (*path, "artifact") not in report.bad:
         artifact_path = _artifact_path(artifact, exact, report, (*path, "artifact"))
-    packing = packing_of(extension_of(artifact_path))
-    if artifact_path and packing == "file" and artifact.get("strip_components"):
+    packing = "file" if kind == CONTAINER else packing_of(extension_of(artifact_path))
+    if artifact_path and kind != CONTAINER and packing == "file" and artifact.get("strip_components"):
         message = "a single file has no directories to strip; remove it (only zip and tar are unpacked)"
         report.add((*path, "artifact", "strip_components"), message)
     if packing != "file" and "filename" in artifact:
@@ -159,18 +174,52 @@ def _parse_application(name: str, raw: Mapping[str, Any], report: Report, path: 
             (*path, "artifact", "filename"), "an archive is unpacked and needs no file name; remove it"
         )
     sha256 = artifact.get("sha256")
+    if kind == PACKAGE:
+        _check_package(artifact, artifact_path, report, (*path, "artifact"))
+    elif kind == CONTAINER:
+        _check_archive(artifact, artifact_path, report, (*path, "artifact"))
     return ApplicationDraft(
         name=name,
         version=version,
-        kind="" if (*path, "kind") in report.bad else raw.get("kind", SITE),
+        kind=kind,
         repository=artifact.get("repository", ""),
         artifact_path=artifact_path,
-        sha256=sha256.lower() if sha256 else None,
+        sha256=image_digest(image) if image else sha256.lower() if sha256 else None,
         strip_components=artifact.get("strip_components", 0),
         filename=artifact.get("filename", ""),
+        image=image,
         depends_on=tuple(name for name in raw.get("depends_on", ()) if name is not None),
         path=path,
     )
+
+
+def _check_package(artifact: Mapping[str, Any], artifact_path: str, report: Report, path: Path) -> None:
+    if artifact_path and not package_format(artifact_path):
+        message = "a package is one file, .deb or .rpm; name that, or choose another `kind`"
+        report.add((*path, "path" if "path" in artifact else "maven"), message)
+    if "filename" in artifact and (*path, "filename") not in report.bad:
+        report.add(
+            (*path, "filename"), "a package's file needs no name, it is not installed itself; remove it"
+        )
+
+
+def _check_image(artifact: Mapping[str, Any], kind: Kind, report: Report, path: Path) -> None:
+    if kind and kind != CONTAINER:
+        report.add((*path, "image"), f"a {kind} has no image; write `kind: container`, or name a file")
+    elif problem := image_problem(artifact["image"]):
+        report.add((*path, "image"), problem)
+    for key in ("path", "maven", "repository", "sha256", "strip_components", "filename"):
+        if key in artifact and (*path, key) not in report.bad:
+            report.add((*path, key), "an `image` of a registry says everything by itself; keep one of them")
+
+
+def _check_archive(artifact: Mapping[str, Any], artifact_path: str, report: Report, path: Path) -> None:
+    if artifact_path and packing_of(extension_of(artifact_path)) != "tar":
+        message = "a container's file is an oci-archive or a docker-archive, .tar or .tar.gz; name that"
+        report.add((*path, "path" if "path" in artifact else "maven"), message)
+    for key in ("filename", "strip_components"):
+        if key in artifact and artifact_path and (*path, key) not in report.bad:
+            report.add((*path, key), "the image's file is not unpacked and needs no name; remove it")
 
 
 def _artifact_path(artifact: Mapping[str, Any], version: str, report: Report, path: Path) -> str:

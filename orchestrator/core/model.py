@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.core.checks import Healthcheck, SmokeTest
+from orchestrator.core.containers import Container
 from orchestrator.core.drains import Drain
 from orchestrator.core.own_roles import OwnRole
+from orchestrator.core.packages import Package
 from orchestrator.core.units import Service
 from orchestrator.core.windows import Window
 
@@ -78,6 +80,7 @@ class Artifact:
         strip_components: leading directories dropped from an archive's members.
         filename: what a single file is called in the release.
         executable: a single file may be executed.
+        image: what a registry has, `registry/name@sha256:…`; empty: the artifact is a file.
     """
 
     repository: str
@@ -87,6 +90,7 @@ class Artifact:
     strip_components: int
     filename: str
     executable: bool = False
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +193,8 @@ class Placement:
         secrets: of its process, by name.
         role: of the deployment repository, which does what our roles do not; None: there is none.
         drain: how its host leaves and joins its load balancer around activation; None: it does not.
+        package: how it is installed; None for what is no package.
+        container: how its image runs; None for what is no container.
     """
 
     application: Application
@@ -203,6 +209,8 @@ class Placement:
     smoke: tuple[SmokeTest, ...] = ()
     drain: Drain | None = None
     role: OwnRole | None = None
+    package: Package | None = None
+    container: Container | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

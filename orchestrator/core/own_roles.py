@@ -6,7 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 ENTRY_POINTS = ("stage", "activate", "rollback", "absent")
-OURS = frozenset({"artifact", "haproxy", "healthcheck", "placement", "release", "service", "smoke"})
+OURS = frozenset(
+    {
+        "artifact",
+        "container",
+        "haproxy",
+        "healthcheck",
+        "package",
+        "placement",
+        "release",
+        "service",
+        "smoke",
+    }
+)
 FOLDER = "roles"
 
 

@@ -9,11 +9,11 @@ from orchestrator.core.dependencies import waves
 from orchestrator.core.deployment_paths import ancestors, fill_path, filled_path_problem
 from orchestrator.core.environment import Entry, ParsedEnvironment
 from orchestrator.core.hosts import ALL, HostTable
+from orchestrator.core.kinds import check_kind, default_path, find_shared_units
 from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.manifest import SERVICE, SITE, ApplicationDraft, ParsedManifest
 from orchestrator.core.model import Application, Host, Placement, Repository
 from orchestrator.core.own_roles import OwnRole, role_problem
-from orchestrator.core.services import check_kind, find_shared_units
 from orchestrator.core.violations import quote
 
 _NO_ROLES: Mapping[str, OwnRole] = {}
@@ -47,15 +47,15 @@ def make_placements(
     everywhere = []
     for application in present:
         draft, entry = manifest.applications[application], entries[application]
-        complete = draft.complete(_choose_repository(draft, repositories, manifest))
+        complete = draft.complete("" if draft.image else _choose_repository(draft, repositories, manifest))
         _check_path_is_there(draft, entry)
-        check_kind(draft.kind, entry.service, entry.place.report, entry.place.path, entry.role)
+        check_kind(draft.kind, entry.service, entry.kinds, entry.place.report, entry.place.path, entry.role)
         role = _choose_role(draft, entry, roles)
         placed = _place(complete, entry, hosts[application], name, depths.get(application, 0))
         everywhere += [replace(placement, role=role) for placement in placed]
     _check_paths(everywhere, entries)
-    for application, problem in find_shared_units(everywhere):
-        entries[application].place.add(problem, "service")
+    for application, key, problem in find_shared_units(everywhere):
+        entries[application].place.add(problem, key)
     return tuple(
         sorted(
             (placement for placement in everywhere if not placement.host.maintenance),
@@ -138,9 +138,12 @@ def _place(
 ) -> list[Placement]:
     placements = []
     problems: set[str] = set()
-    service = entry.service.make(application.name)
+    service, package = entry.service.make(application.name), entry.kinds.make_package(application)
+    container = entry.kinds.make_container(application)
     for host in hosts:
         path = entry.deployment_path
+        if not path and "deployment_path" not in entry.places:
+            path = default_path(application.kind, application.name)
         if "{" in path:
             values = {"{host}": host.name, "{application}": application.name, "{environment}": environment}
             path = fill_path(path, values)
@@ -159,6 +162,8 @@ def _place(
                 variables=entry.service.variables,
                 secrets=entry.service.secrets,
                 drain=entry.drain.fill(host, application.name, environment) if entry.drain else None,
+                package=package,
+                container=container,
             )
         )
     for problem in sorted(problems):
@@ -188,7 +193,8 @@ def _check_paths(placements: Iterable[Placement], entries: Mapping[str, Entry]) 
         message = (
             f"{_describe(second)} and {_describe(first)} share a directory or contain each other's{more}"
         )
-        place = entries[second.application.name].places["deployment_path"]
+        entry = entries[second.application.name]
+        place = entry.places.get("deployment_path", entry.place)
         place.add(f"{message}; give each a directory of its own")
 
 

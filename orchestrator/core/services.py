@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.model import Kind, Placement, Reference
 from orchestrator.core.references import parse_reference
 from orchestrator.core.unit_files import render_unit, unit_digest
@@ -95,25 +94,6 @@ def check_kind(kind: Kind, entry: ServiceEntry, report: Report, path: Path, role
             if (*path, key) not in report.bad and not (role and key != "service"):
                 message = f"a {kind} has no process; remove it, or write `kind: service` in the manifest"
                 report.add((*path, key), message)
-
-
-def find_shared_units(placements: Iterable[Placement]) -> Iterator[tuple[str, str]]:
-    """Yield (application, problem) once for each two applications whose units are the same on one machine."""
-    owners: dict[tuple[Machine, str], Placement] = {}
-    found = set()
-    for placement in placements:
-        if placement.service is None:
-            continue
-        key = (machine_of(placement.host), placement.service.unit)
-        first = owners.setdefault(key, placement)
-        pair = (first.application.name, placement.application.name)
-        if first is not placement and pair not in found:
-            found.add(pair)
-            where = f"{first.application.name} on {first.host.name}"
-            yield (
-                pair[1],
-                f"{placement.service.unit} is the unit of {where} too; give each a `unit` of its own",
-            )
 
 
 def render_service(placement: Placement) -> str:

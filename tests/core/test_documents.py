@@ -101,13 +101,12 @@ def test_simple_example_is_read() -> None:
         assert placement.application.artifact.path == "my-website-2.0.0.zip"
 
 
-def test_stack_example_is_refused_by_name_only() -> None:
+def test_stack_example_is_accepted() -> None:
     manifest = (EXAMPLES / "stack-manifest.json").read_bytes()
     environment = (EXAMPLES / "stack-production-env.json").read_bytes()
-    found = problems(manifest, environment, name="production")
+    placements = parse(manifest, environment, name="production").placements
 
-    assert len(found) == 1
-    assert all("not implemented in version 0.1.0 yet" in line for line in found)
+    assert {one.application.kind for one in placements} == {"site", "service", "package"}
 
 
 JSON = st.recursive(

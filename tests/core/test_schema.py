@@ -76,12 +76,12 @@ def test_what_does_not_fit_the_schema_is_explained(overrides: dict[str, Any], ex
         ({"version": "1 2"}, "version: has to be a version"),
         ({"version": "1.0\u0661"}, "version: has to be a version"),
         (
-            {"kind": "package"},
-            'kind: kind "package" is not implemented in version 0.1.0 yet; only "site", "service" is',
+            {"kind": "billing"},
+            'kind: kind "billing" is not implemented in version 0.1.0 yet; only "site", "service", "package", "container" is',
         ),
         (
             {"kind": "sites"},
-            'kind: kind "sites" is not implemented in version 0.1.0 yet; only "site", "service" is (did you mean',
+            'kind: kind "sites" is not implemented in version 0.1.0 yet; only "site", "service", "package", "container" is (did you mean',
         ),
         ({"kind": 7}, "kind: has to be a string in quotes"),
         ({"depends_on": "shop"}, "depends_on: has to be a list [...]"),
@@ -172,8 +172,6 @@ def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
     "key",
     [
         "shared_paths",
-        "package",
-        "container",
         "owner",
         "group",
         "mode",

@@ -18,6 +18,7 @@ from typing import Self
 from tests.fleet.host import Host, HostSpec
 from tests.fleet.image import ensure_image
 from tests.fleet.podman import LABEL, FleetError, podman, run, run_arguments
+from tests.fleet.podman_image import ensure_podman_image
 from tests.fleet.sessions import (
     DIRECTORY_LABEL,
     HOST_LABEL,
@@ -103,10 +104,10 @@ class Fleet:
         Raises:
             FleetError: one did not start; the others stay until the fleet is closed.
         """
-        image = ensure_image()
+        images = [ensure_podman_image() if spec.podman else ensure_image() for spec in specs]
         hosts = [self._register(spec) for spec in specs]
         with ThreadPoolExecutor(max_workers=_STARTERS) as starters:
-            for _ in starters.map(lambda pair: self._boot(image, *pair), zip(specs, hosts, strict=True)):
+            for _ in starters.map(lambda one: self._boot(*one), zip(images, specs, hosts, strict=True)):
                 pass
         return hosts
 

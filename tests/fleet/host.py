@@ -28,12 +28,14 @@ class HostSpec:
         name: unique in its fleet; also its host name.
         tmpfs: small file systems by mount point, such as `{"/small": "size=8m"}` (mount options of tmpfs).
         python: false removes `python3` from the host.
+        podman: it runs containers itself.
         behind: name of the only host that may reach this one's port 22; everybody else is refused.
     """
 
     name: str
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     python: bool = True
+    podman: bool = False
     behind: str | None = None
 
 

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         Path(file).unlink(missing_ok=True)
         if action == "up":
             hosts = Fleet.create(session(), kept=True).start(
-                *(HostSpec(name=s.name) for s in find_scenarios())
+                *(HostSpec(name=s.name, podman=s.role == "container") for s in find_scenarios())
             )
             Path(file).write_text(yaml.safe_dump(render_inventory(hosts)), encoding="utf-8")
     except FleetError as error:

@@ -15,6 +15,7 @@ from orchestrator.core.model import Artifact, Repository
 from orchestrator.edges.credentials import SecretSource
 from orchestrator.edges.repositories.digests import Digest, determine_digest
 from orchestrator.edges.repositories.directory import DirectoryRepository
+from orchestrator.edges.repositories.images import split_images
 from orchestrator.edges.repositories.locations import artifact_location
 from orchestrator.edges.repositories.protocol import ArtifactRepository
 from orchestrator.edges.repositories.verdict import Failure, joined_failures
@@ -74,8 +75,8 @@ def resolve_artifacts(
         OrchestratorError: after all were tried; its class is that of the gravest failure, and its details
             list every one.
     """
-    targets = _targets(artifacts)
-    resolved: dict[str, ResolvedArtifact] = {}
+    files, resolved = split_images(artifacts)
+    targets = _targets(files)
     failures: list[Failure] = []
     stop = Event()
     with ExitStack() as stack:
@@ -123,8 +124,8 @@ def resolve_offline(
     Raises:
         DocumentError: an artifact's repository is unknown, or its path or URL cannot be.
     """
-    resolved = {}
-    for application, artifact in artifacts:
+    files, resolved = split_images(artifacts)
+    for application, artifact in files:
         repository = _known(repositories, artifact.repository)
         resolved[application] = ResolvedArtifact(
             application=application,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from controller_program.checks import normalise_checks
+from controller_program.kinds import normalise_container, normalise_kind
 from controller_program.services import normalise_service, service_references
 from controller_program.smoke import normalise_tests
 
@@ -27,12 +28,15 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     artifact = one.get("artifact")
     if artifact:
         _normalise_artifact(artifact)
-    process = normalise_service(one)
-    if artifact and one["service"] and artifact["packing"] == "file":
+    is_container = one.get("container") is not None
+    process = normalise_kind(one)
+    process += normalise_container(one) if is_container else normalise_service(one)
+    if artifact and one["service"] and artifact["packing"] == "file" and not is_container:
         artifact["executable"] = True
     if phase in ("stage", "activate", "settle", "rollback") and artifact:
         content = [artifact[key] for key in ("sha256", "packing", "strip_components", "filename")]
         content += ["executable"] if artifact.get("executable") else []
+        content += [artifact["image"]] if artifact.get("image") else []
         if not one.get("release"):
             one["release"] = f"{one['version']}-{digest(content)[:12]}"
         if not one.get("configuration_digest"):
@@ -86,6 +90,10 @@ def upload(placements: list[dict[str, Any]]) -> list[Path]:
 
 
 def _normalise_artifact(artifact: dict[str, Any]) -> None:
+    if artifact.get("image"):
+        artifact.setdefault("location", artifact["image"])
+        artifact.setdefault("delivery", "host")
+        artifact.setdefault("sha256", artifact["image"].rpartition(":")[2])
     location = artifact["location"]
     artifact.setdefault("delivery", "host" if "://" in location else "controller")
     artifact.setdefault("size_bytes", None)

@@ -31,7 +31,7 @@ def normalise_service(placement: dict[str, Any]) -> list[Any]:
     Raises:
         AnsibleActionFail: the settings do not make a unit.
     """
-    secrets = {name: _reference(value) for name, value in (placement.get("secrets") or {}).items()}
+    secrets = {name: reference_of_secret(value) for name, value in (placement.get("secrets") or {}).items()}
     variables = {name: str(value) for name, value in (placement.get("variables") or {}).items()}
     placement["secrets"] = {name: {"secret": reference} for name, reference in secrets.items()}
     settings = placement.get("service")
@@ -122,7 +122,7 @@ def _refuse_problems(
         raise AnsibleActionFail(f"the service {application} cannot be made: {'; '.join(found)}")
 
 
-def _reference(value: Any) -> str:
+def reference_of_secret(value: Any) -> str:
     pairs = list(value.items()) if isinstance(value, dict) else []
     chosen = [(source, name) for source, name in pairs if name]
     if len(chosen) != 1 or chosen[0][0] not in ("env", "file"):

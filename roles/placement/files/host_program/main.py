@@ -78,7 +78,7 @@ def answer(request):
 
 def _work_of(phase):
     if phase == "stage":
-        from host_program.services import stage
+        from host_program.kinds import stage
 
         return stage
     if phase == "fetch":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from host_program import fences, processes, receipts, records, trees
+from host_program import fences, kinds, receipts, records, trees
 from host_program.paths import Paths
 from host_program.problems import Problem
 
@@ -55,7 +55,7 @@ def _observe(directory, receipt, verify):
         problems.append("current points to {}, which no receipt knows".format(name))
     if record and verify:
         problems.extend(_verify(paths.release(name), records.read_tree(directory, name)))
-    process, contradictions = processes.observe(directory, receipt, name)
+    process, contradictions = kinds.observe(directory, receipt, name, verify)
     problems.extend(contradictions)
     previous = receipt["releases"].get(live["previous"]) if live else None
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from host_program import processes, receipts, records, services
+from host_program import kinds, receipts, records
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -79,7 +79,7 @@ def confirm(placement, request):
         return {"result": "healthy", "changed": False, "message": "would be asked by the controller"}
     here = Placement(placement, request)
     name = _ours(here)
-    problem = processes.stays(here, name, restarted=False) if placement["healthy"] else placement["message"]
+    problem = kinds.stays(here, name, restarted=False) if placement["healthy"] else placement["message"]
     if not problem:
         return {"changed": False, **_settle(here, name, placement["message"])}
     return {"changed": True, **_fail(here, name, problem)}
@@ -120,7 +120,7 @@ def absent(placement, request):
         return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
     if request["check"]:
         return {"result": "absent", "changed": True, "message": "would be removed"}
-    processes.remove(here)
+    kinds.remove(here)
     if here.paths.live_directory():
         os.unlink(here.paths.current)
     for name in list(here.receipt["releases"]):
@@ -218,11 +218,11 @@ def _point(paths, name):
 
 
 def _judge(here, name):
-    problem, restarted = processes.start(here, name)
+    problem, restarted = kinds.start(here, name)
     changed = {"changed": True} if restarted else {}
     healthy, message = (False, problem) if problem else _ask_health(here, name)
     if healthy:
-        problem = processes.stays(here, name, restarted=restarted)
+        problem = kinds.stays(here, name, restarted=restarted)
         healthy, message = not problem, problem or message
     if not healthy:
         return {**_fail(here, name, message), **changed}
@@ -254,7 +254,7 @@ def _settle(here, name, message):
     here.save()
     try:
         _prune(here, name)
-        services.prune(here.directory, here.receipt)
+        kinds.prune(here)
     except OSError as error:
         # The release is live and healthy: an old one in the way is no reason to switch back.
         message += "; an old release could not be removed: " + from_os_error(error).message
@@ -282,7 +282,7 @@ def _switch_back(here, name, reason):
     if not previous:
         here.receipt["live"] = None
         here.save()
-        processes.remove(here)
+        kinds.remove(here)
         if here.paths.live_directory():
             os.unlink(here.paths.current)
             receipts.sync_directory(here.paths.root)
@@ -312,10 +312,10 @@ def _restore(here, name, reason):
 def _revive(here, name, message):
     """What is live again is asked for its health, too."""
     record = here.receipt["releases"][name]
-    problem, restarted = processes.start(here, name)
+    problem, restarted = kinds.start(here, name)
     healthy, said = (False, problem) if problem else _ask_health(here, name)
     if healthy:
-        said = processes.stays(here, name, restarted=restarted)
+        said = kinds.stays(here, name, restarted=restarted)
         healthy = not said
     if healthy:
         record["state"] = "healthy"

@@ -21,6 +21,7 @@ from host_program.paths import Paths
 from host_program.problems import Problem
 
 MARK = "@CONFIGURATION@"
+OURS = ("EnvironmentFile=", "LoadCredential=", "ExecStartPre=/usr/bin/podman secret create ")
 DESCRIPTION = "configuration.json"
 
 
@@ -29,17 +30,17 @@ def stage(placement, request):
     wanted = placement.get("service")
     if not wanted:
         return staging.stage(placement, request)
-    _refuse(placement, request)
+    refuse(placement, request)
     result = staging.stage(placement, request)
     if result.get("upload"):
         return result
-    prepared = _prepare(placement, request)
+    prepared = prepare(placement, request)
     if not prepared:
         return result
     return {**result, "changed": True, "message": "{}; {}".format(result["message"], prepared)}
 
 
-def _refuse(placement, request):
+def refuse(placement, request):
     """Raises the Problem that the service would meet on this host."""
     wanted, paths = placement["service"], Paths(placement["deployment_path"])
     units.require_systemd(wanted["unit"])
@@ -77,7 +78,7 @@ def _refuse(placement, request):
         )
 
 
-def _prepare(placement, request):
+def prepare(placement, request):
     """The configuration is recorded for activation; says what is new about it, if anything."""
     wanted, paths = placement["service"], Paths(placement["deployment_path"])
     directory = receipts.placement_directory(request["identity"], placement["application"], paths.root)
@@ -105,9 +106,7 @@ def _prepare(placement, request):
 def _fill(unit_file, configuration):
     """The unit file with its configuration's directory, in lines that we wrote."""
     return "".join(
-        line.replace(MARK, configuration)
-        if line.startswith(("EnvironmentFile=", "LoadCredential="))
-        else line
+        line.replace(MARK, configuration) if line.startswith(OURS) else line
         for line in unit_file.splitlines(keepends=True)
     )
 

@@ -1,0 +1,1 @@
+../../../../orchestrator/core/container_units.py

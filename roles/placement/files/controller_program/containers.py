@@ -1,0 +1,1 @@
+../../../../orchestrator/core/containers.py

@@ -1,0 +1,1 @@
+../../../../orchestrator/core/packages.py
