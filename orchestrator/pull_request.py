@@ -27,6 +27,7 @@ from orchestrator.core.pull_request import (
     describe_settings,
     split_hosts,
 )
+from orchestrator.core.release_entries import read_templates
 from orchestrator.core.settings import (
     EnvironmentProvider,
     Settings,
@@ -180,13 +181,14 @@ class _Reviewer:
                 f"there is no {MANIFEST} after the merge",
                 resolution=f"commit one in {self._clone.stack or 'the top directory'}, or correct -C",
             )
-        return parse_documents(
+        desired = parse_documents(
             manifest=Document(label=MANIFEST, content=manifest),
             environment=environment,
             environment_name=self.review.environment,
             settings=self._settings,
             schemas={name: read_schema(name) for name in ("manifest", "environment")},
         )
+        return read_templates(desired, lambda path: self._merge.read(treeish, path))
 
     def _environment_file(self, treeish: str) -> Document | None:
         for path in environment_file_candidates(self._settings, self.review.environment):

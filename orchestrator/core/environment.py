@@ -10,6 +10,8 @@ from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchecks
 from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.model import Repository, Strategy
+from orchestrator.core.release_entries import parse_release, release_keys
+from orchestrator.core.release_settings import ReleaseSettings
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.services import ServiceEntry, parse_service
 from orchestrator.core.settings import Settings, environment_names
@@ -51,6 +53,8 @@ class Entry:
     smoke: tuple[SmokeTemplate, ...] = ()
     keep_releases: int = KEEP_RELEASES
     service: ServiceEntry = field(default_factory=ServiceEntry)
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
+    release_keys: tuple[str, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
@@ -117,6 +121,8 @@ def _parse_entry(raw: Mapping[str, Any], settings: Settings, place: Place) -> En
         smoke=parse_smoke(raw.get("smoke", []), settings, report, (*path, "smoke")),
         keep_releases=raw.get("keep_releases", KEEP_RELEASES),
         service=parse_service(raw, report, path, settings.credentials),
+        release=parse_release(raw, report, path),
+        release_keys=release_keys(raw, report, path),
         places={
             key: Place(report=report, path=(*path, key))
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")

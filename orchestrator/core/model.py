@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator.core.checks import Healthcheck, SmokeTest
+from orchestrator.core.release_settings import ReleaseSettings
 from orchestrator.core.units import Service
 from orchestrator.core.windows import Window
 
@@ -185,6 +186,8 @@ class Placement:
         service: how it runs; None for what does not run.
         variables: of its process, by name.
         secrets: of its process, by name.
+        release: what its releases are beside their artifact, and what runs around them.
+        template_variables: what its templates know of environment and host.
     """
 
     application: Application
@@ -197,6 +200,8 @@ class Placement:
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Reference] = field(default_factory=dict)
     smoke: tuple[SmokeTest, ...] = ()
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

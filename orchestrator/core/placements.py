@@ -11,6 +11,7 @@ from orchestrator.core.hosts import ALL, HostTable
 from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.manifest import SERVICE, SITE, ApplicationDraft, ParsedManifest
 from orchestrator.core.model import Application, Host, Placement, Repository
+from orchestrator.core.release_entries import check_release_kind, default_users, describe_host
 from orchestrator.core.services import check_kind, find_shared_units
 from orchestrator.core.violations import quote
 
@@ -43,7 +44,8 @@ def make_placements(
         draft, entry = manifest.applications[application], entries[application]
         complete = draft.complete(_choose_repository(draft, repositories, manifest))
         _check_path_is_there(draft, entry)
-        check_kind(draft.kind, entry.service, entry.place.report, entry.place.path)
+        check_kind(draft.kind, entry.service, entry.place.report, entry.place.path, entry.release)
+        check_release_kind(draft.kind, entry.release_keys, entry.place.report, entry.place.path)
         everywhere += _place(complete, entry, hosts[application], name, depths.get(application, 0))
     _check_paths(everywhere, entries)
     for application, problem in find_shared_units(everywhere):
@@ -121,6 +123,7 @@ def _place(
     placements = []
     problems: set[str] = set()
     service = entry.service.make(application.name)
+    release = default_users(entry.release, service.user if service else "")
     for host in hosts:
         path = entry.deployment_path
         if "{" in path:
@@ -140,6 +143,8 @@ def _place(
                 service=service,
                 variables=entry.service.variables,
                 secrets=entry.service.secrets,
+                release=release,
+                template_variables=describe_host(environment, host),
             )
         )
     for problem in sorted(problems):

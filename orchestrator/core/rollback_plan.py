@@ -12,6 +12,7 @@ from orchestrator.core.groups import assign_groups
 from orchestrator.core.model import Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost
 from orchestrator.core.plan import Plan, PlannedArtifact, Step
+from orchestrator.core.release_entries import describe_releases, placement_layout
 from orchestrator.core.rollback import Choice
 
 KEPT = "kept on the hosts"
@@ -40,7 +41,8 @@ class Aim:
         if self.artifact is None:
             return self.choice.good.release
         application = self.placement.application
-        return release_name(application.artifact, application.version, self.artifact.sha256)
+        layout = placement_layout(self.placement)
+        return release_name(application.artifact, application.version, self.artifact.sha256, layout)
 
 
 def compile_rollback(
@@ -83,6 +85,9 @@ def compile_rollback(
             name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
         },
         warnings=desired.warnings,
+        releases=describe_releases(
+            [aim.placement for aim in aims], {step.application for step in steps if step.changes}
+        ),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 

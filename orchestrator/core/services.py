@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.model import Kind, Placement, Reference
 from orchestrator.core.references import parse_reference
+from orchestrator.core.release_settings import ReleaseSettings
 from orchestrator.core.unit_files import render_unit, unit_digest
 from orchestrator.core.units import Service, make_service, service_problems
 
@@ -85,14 +86,20 @@ def _parse_secrets(
     return secrets
 
 
-def check_kind(kind: Kind, entry: ServiceEntry, report: Report, path: Path) -> None:
-    """Add violations where an application's kind and what its entry says about a process contradict."""
+def check_kind(kind: Kind, entry: ServiceEntry, report: Report, path: Path, release: ReleaseSettings) -> None:
+    """Add violations where an application's kind and what its entry says about a process contradict.
+
+    Args:
+        release: hooks and templates use variables without a process, and hooks secrets.
+    """
+    used = {"variables"} if release.templates or release.hooks else set()
+    used |= {"secrets"} if release.wants_secrets else set()
     if kind == KIND and "service" not in entry.keys and path not in report.bad:
         example = '"service": {"exec": "{current}/bin/app", "user": "app"}'
         report.add(path, f'"service" is missing: its kind is service; add how it runs, such as {example}')
     elif kind and kind != KIND:
         for key in entry.keys:
-            if (*path, key) not in report.bad:
+            if (*path, key) not in report.bad and key not in used:
                 message = f"a {kind} has no process; remove it, or write `kind: service` in the manifest"
                 report.add((*path, key), message)
 

@@ -171,15 +171,10 @@ def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "shared_paths",
         "role",
         "package",
         "container",
-        "owner",
-        "group",
         "mode",
-        "templates",
-        "hooks",
         "drain",
         "delivery",
         "prune",

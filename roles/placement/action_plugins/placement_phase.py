@@ -59,7 +59,7 @@ def _load(package: str, *modules: str) -> Any:
 
 _load("host_program", "health")
 _controller = _load(
-    "controller_program", "answers", "junit", "orchestrator", "placements", "services", "smoke"
+    "controller_program", "answers", "junit", "orchestrator", "placements", "releases", "services", "smoke"
 )
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
 junit, smoke = _controller.junit, _controller.smoke
@@ -212,12 +212,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 answer = self._ask_host(phase, placements, arguments)
             finally:
                 self._remove_tmp_path(temporary)
+        answer = _controller.releases.render_waiting(
+            placements, answer, lambda waiting: self._ask_host(phase, waiting, arguments)
+        )
         if phase == "activate":
             fill = _load("host_program", "health").health.for_version
             for placement, done in zip(placements, answer["placements"], strict=False):
                 done["healthchecks"] = [fill(one, placement["version"]) for one in placement["healthchecks"]]
                 done["smoke"] = bool(placement["smoke"])
-        return answers.finish(phase, answer)
+        shown = _controller.releases.differences(answer)
+        finished: dict[str, Any] = answers.finish(phase, answer)
+        return {**finished, "diff": shown} if shown else finished
 
     def _prepare_delivery(self, placement: dict[str, Any], phase: str) -> dict[str, Any] | None:
         """How the host gets the artifact; in check mode the controller looks into its own, and may refuse it."""
@@ -227,9 +232,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self._connection.transport == "local":
             artifact["local"] = True
         elif self._task.check_mode and phase == "stage":
-            program = _load("host_program", "problems", "staging")
+            program = _load("host_program", "layout", "problems", "staging")
             try:
-                artifact["looked_into"] = program.staging.look_into({**artifact, "local": True}, {})
+                artifact["looked_into"] = program.staging.look_into(
+                    {**artifact, "local": True}, {}, program.layout.looked_at(placement)
+                )
             except program.problems.Problem as error:
                 problem = error.as_json()
             except OSError as error:
@@ -256,6 +263,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "identity": arguments["identity"],
             "run": {**orchestrator.default_run(), **arguments["run"]},
             "verify": arguments["verify"],
+            "diff": bool(self._task.diff),
             "placements": placements,
             "secrets": secrets,
         }

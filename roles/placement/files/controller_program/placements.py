@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from controller_program.checks import normalise_checks
+from controller_program.releases import hook_references, normalise_release
 from controller_program.services import normalise_service, service_references
 from controller_program.smoke import normalise_tests
 
@@ -26,16 +27,20 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     artifact = one.get("artifact")
     if artifact:
         _normalise_artifact(artifact)
+    layout = normalise_release(one)
     process = normalise_service(one)
     if artifact and one["service"] and artifact["packing"] == "file":
         artifact["executable"] = True
     if phase in ("stage", "activate", "settle", "rollback") and artifact:
         content = [artifact[key] for key in ("sha256", "packing", "strip_components", "filename")]
         content += ["executable"] if artifact.get("executable") else []
+        content += [layout] if layout else []
         if not one.get("release"):
             one["release"] = f"{one['version']}-{digest(content)[:12]}"
         if not one.get("configuration_digest"):
-            one["configuration_digest"] = digest([one["healthchecks"], one["keep_releases"], *process])
+            one["configuration_digest"] = digest(
+                [one["healthchecks"], one["keep_releases"], *process, *layout]
+            )
     return one
 
 
@@ -61,6 +66,7 @@ def reference_of(value: dict[str, Any] | None) -> str:
 def references(placements: list[dict[str, Any]], phase: str) -> set[str]:
     """Every secret that the phase needs on the host."""
     processes = {name for placement in placements for name in service_references(placement, phase)}
+    processes |= {name for placement in placements for name in hook_references(placement, phase)}
     if phase not in ("stage", "fetch"):
         return processes
     return processes | {

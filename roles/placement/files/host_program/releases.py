@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from host_program import processes, receipts, records, services
+from host_program import hooks, layout, processes, receipts, records, services
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -61,8 +61,13 @@ def activate(placement, request):
     if not name:
         raise Problem("host", "this run has not staged the release here", "run the deployment again")
     before = here.version_of(old)
+    previous = old if old != name else (here.live or {}).get("previous", "")
+    around = hooks.around_of(here.receipt, here.paths, name, previous)
+    ran = hooks.run("before_activate", placement, request, around)
     changed = _switch(here, name, old)
-    return {"changed": changed, "from_version": before, **_judge(here, name)}
+    judged = _judge(here, name, around)
+    told = {"hooks": ran + judged.pop("hooks", [])}
+    return {"changed": changed, "from_version": before, **judged, **(told if told["hooks"] else {})}
 
 
 def confirm(placement, request):
@@ -110,7 +115,7 @@ def rollback(placement, request):
 
 
 def absent(placement, request):
-    """Releases, link, staging directory and receipt of the placement are gone; foreign files stay."""
+    """Releases, link, staging directory and receipt of the placement are gone; foreign files and `shared` stay."""
     here = Placement(placement, request)
     if here.receipt is None:
         return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
@@ -126,7 +131,9 @@ def absent(placement, request):
         if os.path.isdir(path) and not os.listdir(path):
             os.rmdir(path)
     shutil.rmtree(here.directory)
-    return {"result": "absent", "changed": True, "message": "removed"}
+    kept = os.path.join(here.paths.root, layout.SHARED)
+    message = "removed; {} is kept".format(kept) if os.path.lexists(kept) else "removed"
+    return {"result": "absent", "changed": True, "message": message}
 
 
 def _predict(here):
@@ -140,7 +147,7 @@ def _predict(here):
         "result": "healthy",
         "changed": not (name and name == old),
         "from_version": here.version_of(old),
-        "message": "would go live",
+        "message": "would go live" + hooks.would(here.wanted, "before_activate", "after_activate"),
     }
 
 
@@ -210,13 +217,20 @@ def _point(paths, name):
     receipts.sync_directory(paths.root)
 
 
-def _judge(here, name):
+def _judge(here, name, around):
     problem, restarted = processes.start(here, name)
     changed = {"changed": True} if restarted else {}
     healthy, message = (False, problem) if problem else _ask_health(here, name)
     if healthy:
         problem = processes.stays(here, name, restarted=restarted)
         healthy, message = not problem, problem or message
+    if healthy:
+        try:
+            ran = hooks.run("after_activate", here.wanted, here.request, around)
+        except Problem as problem:
+            healthy, message = False, problem.message
+        else:
+            changed = {**changed, "hooks": ran}
     if not healthy:
         return {**_fail(here, name, message), **changed}
     if any(check["origin"] != "host" for check in here.wanted["healthchecks"]):
