@@ -157,7 +157,7 @@ def release_problems(settings: Mapping[str, Any], service_user: str = "") -> Ite
     yield from _template_problems(settings.get("templates") or (), [_path_of(one) for one in shared])
     for event, hooks in (settings.get("hooks") or {}).items():
         for index, hook in enumerate(hooks or ()):
-            for where, problem in _hook_problems(event, hook or {"command": ["x"]}):
+            for where, problem in _hook_problems(event, {"command": ["x"]} if hook is None else hook):
                 yield ("hooks", event, index, *where), problem
 
 

@@ -9,7 +9,13 @@ import pytest
 from orchestrator.core.json_text import parse_json
 from orchestrator.core.model import Desired
 from orchestrator.core.release_entries import check_release_kind, describe_release, read_templates
-from orchestrator.core.release_settings import Hook, ReleaseSettings, SharedPath, Template
+from orchestrator.core.release_settings import (
+    Hook,
+    ReleaseSettings,
+    SharedPath,
+    Template,
+    release_problems,
+)
 from orchestrator.core.template_text import (
     MAX_SOURCE_CHARACTERS,
     TemplateTextError,
@@ -195,3 +201,23 @@ def test_plan_says_what_is_done_and_what_runs() -> None:
     )
     desired = make_desired(make_placement(release=release))
     assert make_plan(desired).releases == {"site": describe_release(release)}
+
+
+def test_settings_that_no_schema_has_seen_are_checked_as_well() -> None:
+    given = {
+        "owner": "a b",
+        "file_mode": "x",
+        "shared_paths": [{"path": "a", "group": "b c"}, {"path": "-x"}],
+        "templates": [{"path": "d", "content": "", "trusted": True, "mode": "99"}],
+        "hooks": {"before_stage": [{"command": ["a"], "user": "b c"}, {}]},
+    }
+    found = {where for where, _ in release_problems(given)}
+    assert found == {
+        ("owner",),
+        ("file_mode",),
+        ("shared_paths", 0, "group"),
+        ("shared_paths", 1),
+        ("templates", 0, "mode"),
+        ("hooks", "before_stage", 0, "user"),
+        ("hooks", "before_stage", 1),
+    }
