@@ -11,6 +11,7 @@ from orchestrator.core.branches import explain_no_environment, is_environment_br
 from orchestrator.core.documents import Document, parse_documents
 from orchestrator.core.model import Desired
 from orchestrator.core.observed import Identity
+from orchestrator.core.release_entries import read_templates
 from orchestrator.core.settings import (
     Settings,
     branch_for_environment,
@@ -100,6 +101,7 @@ def read_intent_at(repository: DeploymentRepository, revision: Revision, environ
         schemas={name: read_schema(name) for name in ("manifest", "environment")},
         roles=repository.own_roles(revision) if document and b'"role"' in document.content else None,
     )
+    desired = read_templates(desired, lambda path: repository.read(revision, path))
     return Intent(
         repository=repository,
         revision=revision,

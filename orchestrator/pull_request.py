@@ -27,6 +27,7 @@ from orchestrator.core.pull_request import (
     describe_settings,
     split_hosts,
 )
+from orchestrator.core.release_entries import read_templates
 from orchestrator.core.settings import (
     EnvironmentProvider,
     Settings,
@@ -185,7 +186,7 @@ class _Reviewer:
                 f"there is no {MANIFEST} after the merge",
                 resolution=f"commit one in {self._clone.stack or 'the top directory'}, or correct -C",
             )
-        return parse_documents(
+        desired = parse_documents(
             manifest=Document(label=MANIFEST, content=manifest),
             environment=environment,
             environment_name=self.review.environment,
@@ -195,6 +196,7 @@ class _Reviewer:
             if environment and b'"role"' in environment.content
             else None,
         )
+        return read_templates(desired, lambda path: self._merge.read(treeish, path))
 
     def _environment_file(self, treeish: str) -> Document | None:
         for path in environment_file_candidates(self._settings, self.review.environment):

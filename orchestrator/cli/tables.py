@@ -125,6 +125,9 @@ def print_plan(plan: Plan, *, title: str, notes: Iterable[str] = ()) -> None:
         print_table(console, columns, rows, 3)
     if len(shown) > SHOWN_STEPS:
         line(console, f"… and {len(shown) - SHOWN_STEPS} more (all of them with --json)")
+    for name, said in plan.releases.items():
+        for text in said:
+            line(console, f"{name}: {text}")
     for text in _rollout_lines(plan):
         line(console, text)
     line(console, "")

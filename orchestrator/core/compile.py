@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
 from orchestrator.core.plan import Action, Orphan, Plan, PlannedArtifact, Step
 from orchestrator.core.pruning import WARNING, removal_steps, removes_everything, split_orphans
+from orchestrator.core.release_entries import describe_releases, placement_layout
 
 _NO_FINGERPRINTS: Mapping[str, str] = {}
 
@@ -112,17 +113,23 @@ def compile_plan(
             name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
         },
         warnings=(*desired.warnings, *refused, *crowds, *find_downgrades(steps)),
+        releases=describe_releases(placements, {step.application for step in steps if step.changes}),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 
 
-def release_name(artifact: Artifact, version: str, sha256: str) -> str:
-    """The directory name of a release: the version and what its content follows from; empty without digest."""
+def release_name(artifact: Artifact, version: str, sha256: str, layout: Sequence[Any] = ()) -> str:
+    """The directory name of a release: the version and what its content follows from; empty without digest.
+
+    Args:
+        layout: see `placement_layout`.
+    """
     if not sha256:
         return ""
     content = [sha256, artifact.packing, artifact.strip_components, artifact.filename]
     content += ["executable"] if artifact.executable else []
     content += [artifact.image] if artifact.image else []
+    content += [list(layout)] if layout else []
     return f"{version}-{digest(content)[:12]}"
 
 
@@ -132,6 +139,8 @@ def configuration_digest(placement: Placement) -> str:
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "keep_releases": placement.keep_releases,
     }
+    if layout := placement_layout(placement):
+        configuration["layout"] = layout
     if placement.role is not None:
         configuration["role"] = {
             "name": placement.role.name,
@@ -150,7 +159,8 @@ def _compile_step(
     placement: Placement, artifact: ResolvedArtifact, host: ObservedHost, *, fingerprint: str | None
 ) -> Step:
     application = placement.application
-    release = release_name(application.artifact, application.version, artifact.sha256)
+    layout = placement_layout(placement)
+    release = release_name(application.artifact, application.version, artifact.sha256, layout)
     decided = decide(placement, application.version, release, host, fingerprint=fingerprint)
     return Step(
         application=application.name,
@@ -180,10 +190,12 @@ def decide(
     """
     found = host.placements.get((placement.application.name, placement.deployment_path))
     action, from_version, reason = _decide(version, release, configuration_digest(placement), host, found)
-    other_secrets = bool(found and fingerprint is not None and found.secrets_fingerprint != fingerprint)
+    other_secrets = bool(
+        found and placement.service and fingerprint is not None and found.secrets_fingerprint != fingerprint
+    )
     if action == "skip" and other_secrets:
         action, reason = "reconfigure", "a secret changed"
-    elif action == "skip" and placement.secrets and fingerprint is None:
+    elif action == "skip" and placement.service and placement.secrets and fingerprint is None:
         reason += "; its secrets are not at hand to be compared"
     restarts = _restarts(placement, action, found, other_secrets)
     return Decision(action=action, from_version=from_version, reason=reason, restarts=restarts)

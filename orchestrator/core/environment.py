@@ -12,6 +12,8 @@ from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchec
 from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.kinds import KindEntry, parse_kinds
 from orchestrator.core.model import Repository, Strategy
+from orchestrator.core.release_entries import parse_release, release_keys
+from orchestrator.core.release_settings import ReleaseSettings
 from orchestrator.core.repositories import parse_repositories
 from orchestrator.core.services import ServiceEntry, parse_service
 from orchestrator.core.settings import Settings, environment_names
@@ -56,6 +58,8 @@ class Entry:
     drain: DrainTemplate | None = None
     role: str = ""
     kinds: KindEntry = field(default_factory=KindEntry)
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
+    release_keys: tuple[str, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
@@ -134,6 +138,8 @@ def _parse_entry(
         kinds=parse_kinds(raw, service, report, path),
         drain=drain,
         role=raw.get("role", ""),
+        release=parse_release(raw, report, path),
+        release_keys=release_keys(raw, report, path),
         places={
             key: Place(report=report, path=(*path, key))
             for key in ("hosts", "deployment_path", "healthcheck", "healthcheck_url", "healthchecks")

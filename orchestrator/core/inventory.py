@@ -16,6 +16,7 @@ from orchestrator.core.kinds import render_kind
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
 from orchestrator.core.plan import Plan, Step
+from orchestrator.core.release_settings import render_release_settings
 from orchestrator.core.services import service_digest
 from orchestrator.core.units import Service
 
@@ -228,6 +229,7 @@ def render_placement(
         "smoke": [render_smoke_test(test) for test in placement.smoke],
         **_render_process(placement),
         **render_kind(placement),
+        **_render_release(placement),
         **({"secrets_fingerprint": fingerprint} if fingerprint else {}),
     }
 
@@ -257,6 +259,20 @@ def _render_process(placement: Placement) -> dict[str, Any]:
         "variables": dict(placement.variables),
         "secrets": {name: render_reference(reference) for name, reference in placement.secrets.items()},
     }
+
+
+def _render_release(placement: Placement) -> dict[str, Any]:
+    """What its release is beside the artifact, what runs around it, and what both are given; mostly nothing."""
+    rendered = render_release_settings(placement.release)
+    if placement.release.templates:
+        rendered["template_variables"] = dict(placement.template_variables)
+    if placement.release.templates or placement.release.hooks:
+        rendered["variables"] = dict(placement.variables)
+    if placement.release.wants_secrets:
+        rendered["secrets"] = {
+            name: render_reference(reference) for name, reference in placement.secrets.items()
+        }
+    return rendered
 
 
 def render_credentials(credentials: Credentials | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -80,11 +80,16 @@ def parse_kinds(raw: Mapping[str, Any], service: ServiceEntry, report: Report, p
 
 
 def check_kind(
-    kind: Kind, service: ServiceEntry, entry: KindEntry, report: Report, path: Path, role: str = ""
+    kind: Kind,
+    service: ServiceEntry,
+    entry: KindEntry,
+    report: Report,
+    path: Path,
+    used: Collection[str] = (),
 ) -> None:
     """Add violations where an application's kind and what its entry says contradict."""
     if kind != CONTAINER:
-        services.check_kind(kind, service, report, path, role)
+        services.check_kind(kind, service, report, path, used)
     elif "service" in service.keys and (*path, "service") not in report.bad:
         message = "a container runs as its own unit; say how in `container`, and remove this"
         report.add((*path, "service"), message)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator.core.checks import Healthcheck, SmokeTest
 from orchestrator.core.containers import Container
 from orchestrator.core.drains import Drain
 from orchestrator.core.own_roles import OwnRole
 from orchestrator.core.packages import Package
+from orchestrator.core.release_settings import ReleaseSettings
 from orchestrator.core.units import Service
 from orchestrator.core.windows import Window
 
@@ -195,6 +196,8 @@ class Placement:
         drain: how its host leaves and joins its load balancer around activation; None: it does not.
         package: how it is installed; None for what is no package.
         container: how its image runs; None for what is no container.
+        release: what its releases are beside their artifact, and what runs around them.
+        template_variables: what its templates know of environment and host.
     """
 
     application: Application
@@ -211,6 +214,8 @@ class Placement:
     role: OwnRole | None = None
     package: Package | None = None
     container: Container | None = None
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

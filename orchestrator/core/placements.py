@@ -14,6 +14,7 @@ from orchestrator.core.machines import Machine, machine_of
 from orchestrator.core.manifest import SERVICE, SITE, ApplicationDraft, ParsedManifest
 from orchestrator.core.model import Application, Host, Placement, Repository
 from orchestrator.core.own_roles import OwnRole, role_problem
+from orchestrator.core.release_entries import check_release_kind, default_users, describe_host
 from orchestrator.core.violations import quote
 
 _NO_ROLES: Mapping[str, OwnRole] = {}
@@ -49,7 +50,9 @@ def make_placements(
         draft, entry = manifest.applications[application], entries[application]
         complete = draft.complete("" if draft.image else _choose_repository(draft, repositories, manifest))
         _check_path_is_there(draft, entry)
-        check_kind(draft.kind, entry.service, entry.kinds, entry.place.report, entry.place.path, entry.role)
+        report, where = entry.place.report, entry.place.path
+        check_kind(draft.kind, entry.service, entry.kinds, report, where, _used_without_process(entry))
+        check_release_kind(draft.kind, entry.release_keys, report, where)
         role = _choose_role(draft, entry, roles)
         placed = _place(complete, entry, hosts[application], name, depths.get(application, 0))
         everywhere += [replace(placement, role=role) for placement in placed]
@@ -127,6 +130,14 @@ def _choose_repository(
     return ""
 
 
+def _used_without_process(entry: Entry) -> frozenset[str]:
+    """The settings of a process that the entry has a use for without one."""
+    if entry.role:
+        return frozenset({"variables", "secrets"})
+    used = {"variables"} if entry.release.templates or entry.release.hooks else set()
+    return frozenset(used | ({"secrets"} if entry.release.wants_secrets else set()))
+
+
 def _check_path_is_there(draft: ApplicationDraft, entry: Entry) -> None:
     is_reported = entry.place.path in entry.place.report.bad
     if draft.kind in (SITE, SERVICE) and "deployment_path" not in entry.places and not is_reported:
@@ -140,6 +151,7 @@ def _place(
     problems: set[str] = set()
     service, package = entry.service.make(application.name), entry.kinds.make_package(application)
     container = entry.kinds.make_container(application)
+    release = default_users(entry.release, service.user if service else "")
     for host in hosts:
         path = entry.deployment_path
         if not path and "deployment_path" not in entry.places:
@@ -164,6 +176,8 @@ def _place(
                 drain=entry.drain.fill(host, application.name, environment) if entry.drain else None,
                 package=package,
                 container=container,
+                release=release,
+                template_variables=describe_host(environment, host),
             )
         )
     for problem in sorted(problems):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from orchestrator.core.model import Strategy
@@ -105,6 +105,7 @@ class Plan:
             the intent, and say what differs when two intents do.
         steps: by group, application and host.
         unknown_hosts: host → why it could not be asked.
+        releases: application → what its releases are beside the artifact and what runs around them, a line each.
     """
 
     identity: Identity
@@ -121,6 +122,7 @@ class Plan:
     maintenance: tuple[str, ...]
     unknown_hosts: Mapping[str, str]
     warnings: tuple[str, ...]
+    releases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def changes(self) -> tuple[Step, ...]:

@@ -13,6 +13,7 @@ from orchestrator.core.groups import assign_groups
 from orchestrator.core.model import Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost
 from orchestrator.core.plan import Plan, PlannedArtifact, Step
+from orchestrator.core.release_entries import describe_releases, placement_layout
 from orchestrator.core.rollback import Choice
 
 KEPT = "kept on the hosts"
@@ -41,7 +42,8 @@ class Aim:
         if self.artifact is None:
             return self.choice.good.release
         application = self.placement.application
-        return release_name(application.artifact, application.version, self.artifact.sha256)
+        layout = placement_layout(self.placement)
+        return release_name(application.artifact, application.version, self.artifact.sha256, layout)
 
 
 def compile_rollback(
@@ -85,6 +87,7 @@ def compile_rollback(
             name: host.detail for name, host in sorted(observed.items()) if host.status == "unreachable"
         },
         warnings=(*desired.warnings, *find_crowds(steps, placements)),
+        releases=describe_releases(placements, {step.application for step in steps if step.changes}),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 

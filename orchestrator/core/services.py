@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,14 +84,20 @@ def _parse_secrets(
     return secrets
 
 
-def check_kind(kind: Kind, entry: ServiceEntry, report: Report, path: Path, role: str = "") -> None:
-    """Add violations where an application's kind and what its entry says about a process contradict."""
+def check_kind(
+    kind: Kind, entry: ServiceEntry, report: Report, path: Path, used: Collection[str] = ()
+) -> None:
+    """Add violations where an application's kind and what its entry says about a process contradict.
+
+    Args:
+        used: keys that something else has a use for: a role of its own, hooks, templates.
+    """
     if kind == KIND and "service" not in entry.keys and path not in report.bad:
         example = '"service": {"exec": "{current}/bin/app", "user": "app"}'
         report.add(path, f'"service" is missing: its kind is service; add how it runs, such as {example}')
     elif kind and kind != KIND:
         for key in entry.keys:
-            if (*path, key) not in report.bad and not (role and key != "service"):
+            if (*path, key) not in report.bad and key not in used:
                 message = f"a {kind} has no process; remove it, or write `kind: service` in the manifest"
                 report.add((*path, key), message)
 

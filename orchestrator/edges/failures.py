@@ -45,6 +45,7 @@ REMEDIES: Mapping[str, str] = {
     "python": "install Python 3.9 or later there, or name it with `python`",
     "fenced": "this run's lock was taken from it; run `orchestrator status`, then deploy again",
     "drain": "see whether the load balancer answers and knows that server, then run it again",
+    "hook": "look at what the command says above, on that host; correct it, then deploy again",
     "health": "look at the application's own log; fix it, release a new version, merge it",
 }
 

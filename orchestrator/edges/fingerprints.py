@@ -11,7 +11,7 @@ from orchestrator.errors import CredentialsError
 
 def fingerprints_of(desired: Desired, identity: Identity, secrets: SecretSource) -> dict[str, str]:
     """The fingerprint of each application with secrets whose values are all at hand; others are left out."""
-    applications = {one.application.name: one for one in desired.placements if one.secrets}
+    applications = {one.application.name: one for one in desired.placements if one.secrets and one.service}
     found = {}
     for name, placement in sorted(applications.items()):
         try:

@@ -16,6 +16,7 @@ from orchestrator.core.inventory import Run, render_by_hand
 from orchestrator.core.model import Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, parse_observed
 from orchestrator.core.plan import Plan, plan_document
+from orchestrator.core.release_entries import placement_layout, read_templates
 from orchestrator.core.settings import parse_settings
 from orchestrator.edges.repositories import resolve_offline
 from orchestrator.edges.schemas import read_schema
@@ -101,7 +102,7 @@ class Case:
         if not environment:
             environment = json.loads(document.read_bytes())["environment"]
         settings = self.path / "orchestrator.toml"
-        return parse_documents(
+        desired = parse_documents(
             manifest=Document(label="manifest.json", content=(self.path / "manifest.json").read_bytes()),
             environment=(
                 Document(label="environment.json", content=document.read_bytes())
@@ -114,6 +115,11 @@ class Case:
             ),
             schemas={name: read_schema(name) for name in ("manifest", "environment")},
         )
+        return read_templates(desired, self._read_template)
+
+    def _read_template(self, path: str) -> bytes | None:
+        file = self.path / path
+        return file.read_bytes() if file.is_file() else None
 
     def _resolve(self, desired: Desired) -> dict[str, ResolvedArtifact]:
         """Every artifact, found: its digest is that of its pin or of its location's text."""
@@ -170,7 +176,7 @@ def _filled(
             "version": application.version,
             "artifact_sha256": digest,
             "release": (
-                release_name(application.artifact, application.version, digest)
+                release_name(application.artifact, application.version, digest, placement_layout(placement))
                 if version == application.version
                 else f"{version}-{'0' * 12}"
             ),

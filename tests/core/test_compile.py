@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.core.canonical import canonical_json
 from orchestrator.core.compile import compile_plan, configuration_digest, release_name, select_placements
 from orchestrator.core.model import Desired
-from orchestrator.core.observed import ObservedHost, ObservedPlacement, parse_observed
+from orchestrator.core.observed import KeptRelease, ObservedHost, ObservedPlacement, parse_observed
 from orchestrator.core.plan import Plan, plan_document
 from tests.core.values import (
     IDENTITY,
@@ -83,6 +83,15 @@ def test_every_difference_has_its_action_and_reason(
     found = only_step(make_plan(desired, converged(desired, **overrides)))
     assert found[0] == action
     assert reason in found[2]
+
+
+def test_release_that_was_switched_back_before_is_called_that() -> None:
+    desired = make_desired()
+    application = desired.placements[0].application
+    wanted = release_name(application.artifact, application.version, SHA)
+    known = KeptRelease(release=wanted, version="2.0.0", artifact_sha256=SHA, state="bad")
+    plan = make_plan(desired, converged(desired, version="1.0.0", release="1.0.0-x", releases=(known,)))
+    assert only_step(plan) == ("install", "1.0.0", "git asks for 2.0.0, which was switched back here before")
 
 
 def test_host_that_did_not_answer_gets_an_unknown_step_and_is_listed() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 CORE = Path(__file__).resolve().parent.parent.parent / "orchestrator" / "core"
 ALLOWED = {
     "__future__", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "heapq",
-    "ipaddress", "itertools", "json", "jsonschema", "math", "operator", "orchestrator", "packaging", "re",
+    "ipaddress", "itertools", "jinja2", "json", "jsonschema", "math", "operator", "orchestrator", "packaging", "re",
     "shlex",
     "sys", "tomllib", "types", "typing", "unicodedata", "urllib", "yaml", "graphlib", "string", "zoneinfo",
 }  # fmt: skip

@@ -171,12 +171,7 @@ def test_later_features_of_environments_are_refused_by_name(key: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "shared_paths",
-        "owner",
-        "group",
         "mode",
-        "templates",
-        "hooks",
         "delivery",
         "prune",
         "windows",

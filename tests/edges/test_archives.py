@@ -156,7 +156,7 @@ def test_check_mode_misses_zstd_on_the_host_where_the_controller_has_it(
     host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     artifact = host.publish("s.tar.zst", zstd(make_tar((member("f"), b"x"), mode="w")))
-    artifact |= {"delivery": "controller", "location": "/artifacts/s.tar.zst", "looked_into": [1, 1]}
+    artifact |= {"delivery": "controller", "location": "/artifacts/s.tar.zst", "looked_into": [1, 1, {}]}
     monkeypatch.setenv("PATH", str(tmp_path))
     found = host.phase("stage", host.placement("1", artifact), check=True)
     assert found["problem"]["kind"] == "unsupported"

@@ -29,7 +29,7 @@ DYING = """
 import json, os, sys
 program, state, step, requests = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 sys.path.insert(0, program)
-from host_program import archives, fetch, main, receipts, releases, staging, trees
+from host_program import archives, fetch, hooks, layout, main, receipts, releases, staging, trees
 receipts.state_root = lambda: state
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.link", "os.truncate"}
 seen = 0
@@ -162,3 +162,20 @@ def test_switching_back_that_dies_at_any_step(host: Host) -> None:
         assert live(host) in ("1", "2"), step
         converges(host, "1")
         assert leftovers(host) == set(), step
+
+
+def test_shared_paths_and_templates_that_die_at_any_step(host: Host) -> None:
+    settings = {
+        "shared_paths": [{"path": "logs", "directory": True}, {"path": "d/kept", "directory": True}],
+        "templates": [{"path": "etc/app.conf", "text": "rendered", "mode": ""}],
+        "hooks": {event: [{"command": ["/bin/true"]}] for event in ("before_stage", "after_stage")},
+    }
+    wanted = deployment(host, "2", **settings)
+    for step in each_step(host, lambda: host.deploy(deployment(host, "1")), *requests_of(host, wanted)):
+        assert live(host) in ("1", "2"), step
+        again = deployment(host, "2", **settings)
+        assert host.deploy(again)["result"] in ("healthy", "unchanged")
+        assert (host.path / "current" / "etc" / "app.conf").read_text() == "rendered"
+        assert (host.path / "shared" / "d" / "kept").is_dir()
+        assert (observed(host)["state"], observed(host)["problems"]) == ("healthy", [])
+        assert leftovers(host) == {"shared"}, step

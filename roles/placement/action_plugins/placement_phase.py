@@ -48,6 +48,7 @@ _controller = _load(
     "own",
     "placements",
     "program",
+    "releases",
     "said",
     "services",
     "smoke",
@@ -239,12 +240,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 answer = self._ask_host(phase, placements, arguments)
             finally:
                 self._remove_tmp_path(temporary)
+        answer = _controller.releases.render_waiting(
+            placements, answer, lambda waiting: self._ask_host(phase, waiting, arguments)
+        )
         if phase == "activate":
             fill = _load("host_program", "health").health.for_version
             for placement, done in zip(placements, answer["placements"], strict=False):
                 done["healthchecks"] = [fill(one, placement["version"]) for one in placement["healthchecks"]]
                 done["smoke"] = bool(placement["smoke"])
-        return answers.finish(phase, answer)
+        shown = _controller.releases.differences(answer)
+        finished: dict[str, Any] = answers.finish(phase, answer)
+        return {**finished, "diff": shown} if shown else finished
 
     def _prepare_delivery(self, placement: dict[str, Any], phase: str) -> dict[str, Any] | None:
         """How the host gets the artifact; in check mode the controller looks into its own, and may refuse it."""
@@ -254,9 +260,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self._connection.transport == "local":
             artifact["local"] = True
         elif self._task.check_mode and phase == "stage":
-            program = _load("host_program", "problems", "staging")
+            program = _load("host_program", "layout", "problems", "staging")
             try:
-                artifact["looked_into"] = program.staging.look_into({**artifact, "local": True}, {})
+                artifact["looked_into"] = program.staging.look_into(
+                    {**artifact, "local": True}, {}, program.layout.looked_at(placement)
+                )
             except program.problems.Problem as error:
                 problem = error.as_json()
             except OSError as error:
@@ -284,6 +292,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "identity": arguments["identity"],
             "run": {**orchestrator.default_run(), **arguments["run"]},
             "verify": arguments["verify"],
+            "diff": bool(self._task.diff),
             "placements": placements,
             "secrets": secrets,
         }

@@ -10,6 +10,7 @@ from typing import Any
 
 from controller_program.checks import normalise_checks
 from controller_program.kinds import normalise_container, normalise_kind
+from controller_program.releases import hook_references, normalise_release
 from controller_program.services import normalise_service, service_references
 from controller_program.smoke import normalise_tests
 
@@ -29,6 +30,7 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     if artifact:
         _normalise_artifact(artifact)
     is_container = one.get("container") is not None
+    layout = normalise_release(one)
     process = normalise_kind(one)
     process += normalise_container(one) if is_container else normalise_service(one)
     if artifact and one["service"] and artifact["packing"] == "file" and not is_container:
@@ -37,10 +39,13 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
         content = [artifact[key] for key in ("sha256", "packing", "strip_components", "filename")]
         content += ["executable"] if artifact.get("executable") else []
         content += [artifact["image"]] if artifact.get("image") else []
+        content += [layout] if layout else []
         if not one.get("release"):
             one["release"] = f"{one['version']}-{digest(content)[:12]}"
         if not one.get("configuration_digest"):
-            one["configuration_digest"] = digest([one["healthchecks"], one["keep_releases"], *process])
+            one["configuration_digest"] = digest(
+                [one["healthchecks"], one["keep_releases"], *process, *layout]
+            )
     return one
 
 
@@ -66,6 +71,7 @@ def reference_of(value: dict[str, Any] | None) -> str:
 def references(placements: list[dict[str, Any]], phase: str) -> set[str]:
     """Every secret that the phase needs on the host."""
     processes = {name for placement in placements for name in service_references(placement, phase)}
+    processes |= {name for placement in placements for name in hook_references(placement, phase)}
     if phase not in ("stage", "fetch"):
         return processes
     return processes | {

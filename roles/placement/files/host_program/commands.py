@@ -21,13 +21,15 @@ class CommandError(Exception):
     """It could not be started; the message says why."""
 
 
-def run(arguments, seconds, user="", environment=None):
+def run(arguments, seconds, user="", environment=None, more=None, directory="/"):
     """The command has ended, and everything that it started in its session with it.
 
     Args:
         arguments: the program (absolute, or found on `PATH`) and its arguments, as they are.
         user: whom it runs as; empty: whoever this program runs as.
         environment: all of its environment; None: `PATH`, home and name of its user.
+        more: what is in its environment beside that.
+        directory: where it runs; a program with a slash in it is looked for there.
 
     Returns:
         (exit code, the end of what it wrote); the code is None when its time was over, negative for a signal.
@@ -42,8 +44,8 @@ def run(arguments, seconds, user="", environment=None):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd="/",
-            env=own if environment is None else environment,
+            cwd=directory,
+            env={**(own if environment is None else environment), **(more or {})},
             start_new_session=True,
             **identity,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from host_program import kinds, receipts, records
+from host_program import hooks, kinds, layout, receipts, records
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -61,12 +61,17 @@ def activate(placement, request):
     if not name:
         raise Problem("host", "this run has not staged the release here", "run the deployment again")
     before = here.version_of(old)
+    previous = old if old != name else (here.live or {}).get("previous", "")
+    around = hooks.around_of(here.receipt, here.paths, name, previous)
+    ran = hooks.run("before_activate", placement, request, around)
     changed = _switch(here, name, old)
     if placement.get("role"):
         # Its own role makes it run, and comes after this; then its health is asked.
-        said = {"result": "active", "own": True, "message": "live; its own role activates it"}
-        return {"changed": changed, "from_version": before, **said}
-    return {"changed": changed, "from_version": before, **_judge(here, name)}
+        judged = {"result": "active", "own": True, "message": "live; its own role activates it"}
+    else:
+        judged = _judge(here, name, around)
+    told = {"hooks": ran + judged.pop("hooks", [])}
+    return {"changed": changed, "from_version": before, **judged, **(told if told["hooks"] else {})}
 
 
 def confirm(placement, request):
@@ -114,7 +119,7 @@ def rollback(placement, request):
 
 
 def absent(placement, request):
-    """Releases, link, staging directory and receipt of the placement are gone; foreign files stay."""
+    """Releases, link, staging directory and receipt of the placement are gone; foreign files and `shared` stay."""
     here = Placement(placement, request)
     if here.receipt is None:
         return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
@@ -130,7 +135,9 @@ def absent(placement, request):
         if os.path.isdir(path) and not os.listdir(path):
             os.rmdir(path)
     shutil.rmtree(here.directory)
-    return {"result": "absent", "changed": True, "message": "removed"}
+    kept = os.path.join(here.paths.root, layout.SHARED)
+    message = "removed; {} is kept".format(kept) if os.path.lexists(kept) else "removed"
+    return {"result": "absent", "changed": True, "message": message}
 
 
 def _predict(here):
@@ -144,7 +151,7 @@ def _predict(here):
         "result": "healthy",
         "changed": not (name and name == old),
         "from_version": here.version_of(old),
-        "message": "would go live",
+        "message": "would go live" + hooks.would(here.wanted, "before_activate", "after_activate"),
         **({"own": True} if here.wanted.get("role") else {}),
     }
 
@@ -217,13 +224,20 @@ def _point(paths, name):
     receipts.sync_directory(paths.root)
 
 
-def _judge(here, name):
+def _judge(here, name, around):
     problem, restarted = kinds.start(here, name)
     changed = {"changed": True} if restarted else {}
     healthy, message = (False, problem) if problem else _ask_health(here, name)
     if healthy:
         problem = kinds.stays(here, name, restarted=restarted)
         healthy, message = not problem, problem or message
+    if healthy:
+        try:
+            ran = hooks.run("after_activate", here.wanted, here.request, around)
+        except Problem as problem:
+            healthy, message = False, problem.message
+        else:
+            changed = {**changed, "hooks": ran}
     if not healthy:
         return {**_fail(here, name, message), **changed}
     if any(check["origin"] != "host" for check in here.wanted["healthchecks"]):

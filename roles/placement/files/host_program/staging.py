@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 
-from host_program import archives, fetch, receipts, records, trees
+from host_program import archives, fetch, hooks, layout, receipts, records, trees
 from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_unwritable
 from host_program.problems import Problem
 
 EXTRA_BYTES = 1 << 20
+PENDING = "pending"
 _UNMADE_LINK = re.compile(r"\.current-[0-9a-f]{16}")
 
 
@@ -18,14 +20,16 @@ def stage(placement, request):
     """The release is unpacked, verified, synced and recorded; `current` is untouched.
 
     Returns:
-        The placement's result; `upload` is true when the controller has to send the artifact first.
+        The placement's result; `upload` is true when the controller has to send the artifact first, `render` has the
+        release's own templates when it has to render them first (then it asks again, with `work`).
     """
     paths = Paths(placement["deployment_path"])
     identity, application = request["identity"], placement["application"]
     require_absolute(paths.root)
     refuse_controlled(paths.root)
     refuse_foreign(identity, application, paths.root)
-    paths.live_directory()
+    live = paths.live_directory()
+    layout.refuse(placement, paths.root)
     directory = receipts.placement_directory(identity, application, paths.root)
     if request["check"]:
         return _predict(placement, paths, receipts.read_receipt(directory), directory, request)
@@ -34,24 +38,35 @@ def stage(placement, request):
     kept = records.find_release(receipt, paths, directory, placement)
     if kept:
         _remove_leftovers(paths, directory, receipt)
+        message, ran = "release {} is there already".format(kept), []
         if not records.is_converged(receipt, paths, kept, placement):
             _remember(receipt, directory, request, kept)
-        message = "release {} is there already".format(kept)
-        return {"changed": False, "message": message, "release_path": paths.release(kept)}
+            if receipt["releases"][kept].get("after_stage") == PENDING:
+                ran = _after_stage(placement, request, paths, directory, receipt, kept, live)
+        told = {"message": message, "release_path": paths.release(kept), **_told(ran)}
+        return {"changed": bool(ran), **told}
     artifact = placement["artifact"]
     _require_place(artifact, placement)
-    if artifact["delivery"] == "controller" and not artifact.get("local"):
+    if artifact["delivery"] == "controller" and not artifact.get("local") and not placement.get("work"):
         return {"changed": True, "upload": True, "message": "the controller sends the artifact"}
+    ran = []
+    if not placement.get("work"):
+        around = hooks.around_of(receipt, paths, "", live)
+        ran = hooks.run("before_stage", placement, request, around)
     make_directory(paths.root)
     # Somebody may have made it since it was looked at, in /tmp for instance.
     refuse_controlled(paths.root)
-    _remove_leftovers(paths, directory, receipt)
+    if not placement.get("work"):
+        _remove_leftovers(paths, directory, receipt)
     if not os.path.isdir(paths.staging):
         os.mkdir(paths.staging, 0o700)
     name = _free_name(paths, placement["release"])
-    _unpack_beside(placement, request, paths, directory, receipt, name)
-    message = "release {} staged".format(name)
-    return {"changed": True, "message": message, "release_path": paths.release(name)}
+    waiting = _unpack_beside(placement, request, paths, directory, receipt, name)
+    if waiting:
+        return {"changed": True, **waiting, **_told(ran)}
+    ran += _after_stage(placement, request, paths, directory, receipt, name, live)
+    told = {"message": "release {} staged".format(name), "release_path": paths.release(name), **_told(ran)}
+    return {"changed": True, **told, **layout.differences(placement, paths, receipt, live, request)}
 
 
 def _fetch(artifact, secrets, path):
@@ -60,6 +75,21 @@ def _fetch(artifact, secrets, path):
         receipts.write_json(path, {"image": artifact["image"]})
     else:
         fetch.fetch(artifact, secrets, path)
+
+
+def _told(ran):
+    return {"hooks": ran} if ran else {}
+
+
+def _after_stage(placement, request, paths, directory, receipt, name, live):
+    """The hooks after staging have run; a release whose hooks failed runs them again when it is staged again."""
+    if not hooks.of_event(placement, "after_stage"):
+        return []
+    around = hooks.around_of(receipt, paths, name, live if live != name else "")
+    ran = hooks.run("after_stage", placement, request, around)
+    del receipt["releases"][name]["after_stage"]
+    receipts.write_receipt(directory, receipt)
+    return ran
 
 
 def _require_place(artifact, placement):
@@ -140,25 +170,31 @@ def _forget_unmade(receipt, paths, directory):
 
 
 def _unpack_beside(placement, request, paths, directory, receipt, name):
-    artifact = placement["artifact"]
-    work = os.path.join(paths.staging, os.urandom(8).hex())
-    download, unpacked = work + ".download", work + ".release"
+    """The release is there; or what it waits for, `work` and `render`, see `stage`."""
+    work = os.path.join(paths.staging, placement.get("work") or os.urandom(8).hex())
+    unpacked, waiting = work + ".release", None
     try:
-        refuse_unwritable(paths.staging, (artifact["size_bytes"] or 0) + EXTRA_BYTES, 4)
-        _fetch(artifact, request["secrets"], download)
-        os.mkdir(unpacked, 0o755)
-        os.chmod(unpacked, 0o755)
-        tree = archives.Tree(unpacked, os.path.getsize(download), artifact["strip_components"])
-        _fill(tree, artifact, download)
-        for path, entry in tree.entries.items():
-            if entry["type"] == "directory":
-                os.chmod(os.path.join(unpacked, path), entry["mode"])
-        os.unlink(download)
+        if placement.get("work"):
+            entries, size_bytes = _resume(work)
+        else:
+            entries, size_bytes = _unpack(placement, request, paths, work)
+        layout.check(placement, paths.root, entries)
+        sources = layout.to_render(placement, unpacked)
+        if sources:
+            with open(work + ".entries", "w", encoding="utf-8") as file:
+                json.dump([entries, size_bytes], file)
+            waiting = {
+                "work": os.path.basename(work),
+                "render": sources,
+                "message": "its templates are rendered",
+            }
+            return waiting
+        layout.apply(placement, paths.root, unpacked, entries)
         make_directory(paths.releases)
-        receipts.write_json(records.tree_path(directory, name), tree.entries)
+        receipts.write_json(records.tree_path(directory, name), entries)
         trees.sync_file_system(unpacked)
         # Recorded before it is there: a release without a record would never be pruned.
-        _record(receipt, placement, request, name, tree)
+        _record(receipt, placement, request, name, trees.tree_digest(entries), size_bytes)
         _remember(receipt, directory, request, name)
         os.rename(unpacked, paths.release(name))
         receipts.sync_directory(paths.releases)
@@ -167,23 +203,57 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
         error.filename = error.filename or paths.root
         raise
     finally:
-        shutil.rmtree(paths.staging, ignore_errors=True)
+        if waiting is None:
+            shutil.rmtree(paths.staging, ignore_errors=True)
+    return None
 
 
-def _record(receipt, placement, request, name, tree):
+def _unpack(placement, request, paths, work):
+    """(entries, size in bytes) of the artifact, verified and unpacked."""
+    artifact, download, unpacked = placement["artifact"], work + ".download", work + ".release"
+    refuse_unwritable(paths.staging, (artifact["size_bytes"] or 0) + EXTRA_BYTES, 4)
+    _fetch(artifact, request["secrets"], download)
+    os.mkdir(unpacked, 0o755)
+    os.chmod(unpacked, 0o755)
+    tree = archives.Tree(unpacked, os.path.getsize(download), artifact["strip_components"])
+    _fill(tree, artifact, download)
+    for path, entry in tree.entries.items():
+        if entry["type"] == "directory":
+            os.chmod(os.path.join(unpacked, path), entry["mode"])
+    os.unlink(download)
+    return tree.entries, tree.size_bytes
+
+
+def _resume(work):
+    """(entries, size in bytes) of what was unpacked and waited for its templates."""
+    try:
+        with open(work + ".entries", encoding="utf-8") as file:
+            entries, size_bytes = json.load(file)
+    except FileNotFoundError:
+        raise Problem(
+            "busy", "another deployment was here while templates were rendered", "run this one again"
+        ) from None
+    return entries, size_bytes
+
+
+def _record(receipt, placement, request, name, tree_sha256, size_bytes):
     receipt["sequence"] += 1
     receipt["releases"][name] = {
         "release": placement["release"],
         "version": placement["version"],
         "artifact_sha256": placement["artifact"]["sha256"],
-        "tree_sha256": trees.tree_digest(tree.entries),
-        "size_bytes": tree.size_bytes,
+        "tree_sha256": tree_sha256,
+        "size_bytes": size_bytes,
         "configuration_digest": "",
         "state": "staged",
         "sequence": receipt["sequence"],
         "staged_at": request["run"]["time"],
         "activated_at": "",
     }
+    if placement.get("templates"):
+        receipt["releases"][name]["templates"] = sorted(one["path"] for one in placement["templates"])
+    if hooks.of_event(placement, "after_stage"):
+        receipt["releases"][name]["after_stage"] = PENDING
 
 
 def _fill(tree, artifact, download):
@@ -214,20 +284,37 @@ def _predict(placement, paths, receipt, directory, request):
     if artifact.get("image"):
         members = 1
     elif artifact["delivery"] == "host" or artifact.get("local") or "looked_into" in artifact:
-        unpacked, members = artifact.get("looked_into") or look_into(artifact, request["secrets"])
+        unpacked, members, entries = artifact.get("looked_into") or look_into(
+            artifact, request["secrets"], layout.looked_at(placement)
+        )
+        layout.check(placement, paths.root, entries)
     refuse_unwritable(paths.root, size + unpacked + EXTRA_BYTES, members + 4)
     refuse_unwritable(directory, EXTRA_BYTES, 4)
-    return {"changed": True, "message": "would stage release {}".format(placement["release"])}
+    message = "would stage release {}".format(placement["release"])
+    message += hooks.would(placement, "before_stage", "after_stage")
+    live = paths.live_directory()
+    return {
+        "changed": True,
+        "message": message,
+        **layout.differences(placement, paths, receipt, live, request),
+    }
 
 
-def look_into(artifact, secrets):
-    """(bytes, members) that the archive unpacks to, after the checks that the real run makes."""
+def look_into(artifact, secrets, paths=()):
+    """What the archive unpacks to, after the checks that the real run makes.
+
+    Args:
+        paths: what is asked about beside.
+
+    Returns:
+        (bytes, members, path → `{"type"}` of those `paths` that it has; None when nobody could look).
+    """
     tree = archives.Tree(None, artifact["size_bytes"] or 0, artifact["strip_components"])
     if artifact.get("local"):
         if trees.file_sha256(artifact["location"]) != artifact["sha256"]:
             raise Problem("checksum", "the artifact has other bytes than planned", "plan again")
         _fill(tree, artifact, artifact["location"])
-        return tree.size_bytes, len(tree.entries)
+        return tree.size_bytes, len(tree.entries), _types(tree, paths)
     from host_program import remote
 
     header = fetch.authorization(artifact.get("credentials"), secrets)
@@ -242,10 +329,15 @@ def look_into(artifact, secrets):
                 raise
             file = remote.in_memory(artifact["location"], header)
             if file is None:
-                return 0, 1
+                return 0, 1, None
         archives.unpack_zip(file, tree)
     else:
         fetch.open_patiently(artifact["location"], header).close()
-        return artifact["size_bytes"] or 0, 1
+        found = {artifact["filename"]: {"type": "file"}} if artifact["filename"] in paths else {}
+        return artifact["size_bytes"] or 0, 1, found
     tree.finish()
-    return tree.size_bytes, len(tree.entries)
+    return tree.size_bytes, len(tree.entries), _types(tree, paths)
+
+
+def _types(tree, paths):
+    return {path: {"type": tree.entries[path]["type"]} for path in paths if path in tree.entries}

@@ -66,6 +66,8 @@ def _shown(path):
 
 def _is(path, entry):
     status = os.lstat(path)
+    if entry.get("uid", status.st_uid) != status.st_uid or entry.get("gid", status.st_gid) != status.st_gid:
+        return False
     if entry["type"] == "link":
         return stat.S_ISLNK(status.st_mode) and os.readlink(path) == entry["target"]
     if entry["type"] == "directory":

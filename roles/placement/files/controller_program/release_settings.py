@@ -1,0 +1,1 @@
+../../../../orchestrator/core/release_settings.py

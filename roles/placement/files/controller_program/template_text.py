@@ -1,0 +1,1 @@
+../../../../orchestrator/core/template_text.py
