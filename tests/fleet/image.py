@@ -27,6 +27,7 @@ PACKAGES = (
     "acl",
     "ca-certificates",
     "curl",
+    "faketime",
     "iproute2",
     "procps",
     "unzip",

@@ -45,8 +45,7 @@ def stage(placement, request):
     # Somebody may have made it since it was looked at, in /tmp for instance.
     refuse_controlled(paths.root)
     _remove_leftovers(paths, directory, receipt)
-    if not os.path.isdir(paths.staging):
-        os.mkdir(paths.staging, 0o700)
+    paths.make_staging()
     name = _free_name(paths, placement["release"])
     _unpack_beside(placement, request, paths, directory, receipt, name)
     return {"changed": True, "message": "release {} staged".format(name)}
@@ -157,7 +156,7 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
         error.filename = error.filename or paths.root
         raise
     finally:
-        shutil.rmtree(paths.staging, ignore_errors=True)
+        paths.clear_staging()
 
 
 def _record(receipt, placement, request, name, tree):
