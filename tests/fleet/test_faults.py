@@ -50,6 +50,9 @@ BOUNDARIES: tuple[Step | str, ...] = (
     "post-receive-3",
 )
 
+# Up to there no host is changed.
+QUIET = BOUNDARIES.index("post-receive-2") + 1
+
 
 def test_controller_killed_at_every_step_boundary(promises: Promises) -> None:
     one, _ = promises.hosts
@@ -58,7 +61,7 @@ def test_controller_killed_at_every_step_boundary(promises: Promises) -> None:
     promises.publish_numbers(len(BOUNDARIES) + 1)
     deployments.release("0")
     promises.deploy()
-    git_host = held_pushes(promises)
+    git_host, live = held_pushes(promises), "0"
     for number, boundary in enumerate(BOUNDARIES, 1):
         deployments.release(str(number))
         (git_host / "pushes").write_text("")
@@ -76,9 +79,12 @@ def test_controller_killed_at_every_step_boundary(promises: Promises) -> None:
         promises.attempts -= boundary in BOUNDARIES[:2]
         stepping.go_on(one)
         (git_host / f"hold-{boundary}").unlink(missing_ok=True)
-        assert set(promises.live()) <= {str(number - 1), str(number)}, boundary
+        assert set(promises.live()) <= ({live} if number <= QUIET else {live, str(number)}), boundary
+        if number <= QUIET and isinstance(BOUNDARIES[number], Step):
+            continue  # the run that comes after it is killed, too
         assert set(results(promises.deploy()).values()) <= {"deployed", "unchanged"}, boundary
-        assert set(promises.live()) == {str(number)}, boundary
+        live = str(number)
+        assert promises.live() == [live, live], boundary
     promises.converged(str(len(BOUNDARIES)))
 
 
