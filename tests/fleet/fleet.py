@@ -112,7 +112,7 @@ class Fleet:
         return hosts
 
     def remove(self, *names: str) -> None:
-        """Remove these hosts, however they are. Nobody waits until they are gone; `close` does."""
+        """Remove these hosts, however they are. Nobody waits until they are gone; `settle` and `close` do."""
         hosts = [self.hosts.pop(name) for name in names]
         for host in hosts:
             for key in self.directory.glob(f"{host.name}.host_key*"):
@@ -120,6 +120,10 @@ class Fleet:
         if hosts:
             containers = [host.container for host in hosts]
             self._remover.submit(podman, "rm", "--force", "--ignore", "--time", "0", "--volumes", *containers)
+
+    def settle(self) -> None:
+        """Return when what was removed is gone."""
+        self._remover.submit(lambda: None).result()
 
     def close(self) -> None:
         """Remove hosts, network and keys."""
