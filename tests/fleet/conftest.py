@@ -44,6 +44,12 @@ def without_hosts(reason: str, *, required: bool) -> NoReturn:
     pytest.skip(reason)
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short path, also where two workers run: SSH's sockets lie below it."""
+    return tmp_path_factory.mktemp("d")
+
+
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[Fleet]:
     """A fleet with one host, `web1`, for tests that leave it as it was; the gateway is there with it."""
