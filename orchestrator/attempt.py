@@ -178,6 +178,7 @@ class Attempt:
             deployment.begin(workspace)
             with self._locked(state, intent, run) as lock:
                 opened = opened_record(intent, run, self.order, lock)
+                state.ledger.remember(opened)
                 try:
                     superseded = self._look_again(intent.repository, self.choice)
                 except OrchestratorError as error:

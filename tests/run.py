@@ -65,7 +65,10 @@ CHECKS = (
     Check(
         group="fleet",
         name="fleet",
-        command=python("-m", "pytest", "-q", "tests/fleet", "tests/molecule"),
+        # Each of the two has hosts of its own.
+        command=python(
+            "-m", "pytest", "-q", "tests/fleet", "tests/molecule", "-n", "2", "--dist", "worksteal"
+        ),
         needs_fleet=True,
     ),
     Check(group="molecule", name="molecule", command=python("-m", "tests.molecule.run"), needs_fleet=True),

@@ -47,6 +47,11 @@ def render_ssh_config(hosts: Iterable[Host], *, directory: str, known_hosts: str
         "  StrictHostKeyChecking yes",
         "  Include ~/.ssh/config",
         "  Include /etc/ssh/ssh_config",
+        # A host that vanishes without a word is noticed, where nobody has said otherwise: else a run waits for it,
+        # and holds its lock, for ever.
+        "Match all",
+        "  ServerAliveInterval 15",
+        "  ServerAliveCountMax 4",
     ]
     return "\n".join(lines) + "\n"
 

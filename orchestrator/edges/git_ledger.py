@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,11 @@ class GitLedger:
         self._ref = ref
         self._pending = pending
         self._tree: LedgerTree | None = None
+
+    def remember(self, record: Record) -> None:
+        """This clone knows that the attempt has begun; if it is killed now, the next command here says so."""
+        with contextlib.suppress(OSError):
+            self._pending.keep(record)
 
     def open(self, record: Record) -> Recorded:
         """The attempt is known to have begun; open ones whose lock had a lower token are closed as interrupted."""

@@ -195,6 +195,12 @@ def test_pinned_key_is_the_only_one_accepted_for_its_host() -> None:
     assert "StrictHostKeyChecking yes" in others
 
 
+def test_connection_that_falls_silent_ends_and_the_users_own_settings_come_first() -> None:
+    config = render_ssh_config((make_host(),), directory="/d", known_hosts="")
+    _, _, after = config.partition("Include /etc/ssh/ssh_config\n")
+    assert after.split("\n")[:3] == ["Match all", "  ServerAliveInterval 15", "  ServerAliveCountMax 4"]
+
+
 def test_jump_host_gets_a_key() -> None:
     hosts = (
         make_host("gate", address="192.0.2.9", private_key="/gate"),

@@ -141,6 +141,43 @@ def test_broken_download_is_resumed_and_verified(host: Host) -> None:
     assert ranges[0] == ""
 
 
+def test_server_that_sends_a_byte_now_and_then_does_not_hold_the_host(
+    host: Host, artifact: dict[str, Any], impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "SLOW_SECONDS", 0.3)
+    content = content_of(host, artifact)
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            for number in range(len(content)):
+                self.wfile.write(content[number : number + 1])
+                if gone.wait(0.05):
+                    return
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Nothing is printed."""
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that hangs up is no error."""
+
+    gone = threading.Event()
+    server = Server(("127.0.0.1", 0), Dripping)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    began = time.monotonic()
+    found = stage_at(host, artifact, f"http://127.0.0.1:{server.server_address[1]}/site-1.zip")
+    gone.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert found["problem"]["kind"] == "download"
+    assert time.monotonic() - began < 0.05 * len(content)
+
+
 @pytest.mark.parametrize("check", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("name", ["site-1.zip", "site-1.tar", "site-1.jar"])
 def test_repository_that_does_not_answer_is_named_with_the_reason(

@@ -33,6 +33,17 @@ def test_second_deployment_of_the_same_release_changes_nothing(host: Host) -> No
     assert after == before
 
 
+def test_activation_that_is_asked_again_by_its_run_says_what_the_run_did(host: Host) -> None:
+    """As after a connection that broke: Ansible connects again, and the program finds its own work done."""
+    host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
+    placement = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})))
+    first = host.deploy(placement)
+    again = host.phase("activate", placement)
+    for said in (first, again):
+        assert (said["result"], said["changed"], said["from_version"]) == ("healthy", True, "1")
+    assert host.deploy(placement)["result"] == "unchanged"
+
+
 def test_unhealthy_release_is_switched_back_and_marked_bad(host: Host) -> None:
     host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
     check = {

@@ -133,6 +133,41 @@ def test_directory_that_somebody_makes_meanwhile_is_not_written_to_by_root(
 
 
 @as_root
+@pytest.mark.parametrize("name", ["releases", paths.STAGING])
+@pytest.mark.parametrize("kind", ["directory", "link"])
+def test_our_directories_made_by_somebody_else_are_not_used_by_root(
+    host: Host, tmp_path: Path, name: str, kind: str
+) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "kept").mkdir(parents=True)
+    host.path.mkdir(parents=True)
+    place = host.path / name
+    if kind == "link":
+        place.symlink_to(theirs)
+    else:
+        place.mkdir()
+    os.chown(place, 65534, 65534, follow_symlinks=False)
+    placement = host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"})))
+    for check in (True, False):
+        found = host.phase("stage", placement, check=check)
+        assert found["problem"]["kind"] == "permission"
+        assert str(place) in found["problem"]["message"]
+    assert [one.name for one in theirs.iterdir()] == ["kept"]
+    assert [one.name for one in host.path.iterdir()] == [name]
+
+
+@as_root
+@pytest.mark.parametrize("phase", ["activate", "confirm", "distrust", "rollback", "absent"])
+def test_path_that_somebody_was_given_meanwhile_is_not_touched_by_root(
+    host: Host, deployed: dict[str, Any], phase: str
+) -> None:
+    os.chown(host.path, 65534, 65534)
+    found = host.phase(phase, {**deployed, "healthy": False, "message": "x", "keep": False})
+    assert found["problem"]["kind"] == "permission"
+    assert (host.path / "current" / "i").read_text() == "1"
+
+
+@as_root
 def test_mode_of_a_file_in_somebody_elses_directory_is_not_set_by_root(host: Host, tmp_path: Path) -> None:
     artifact = host.publish("tool", b"#!")
     parent = tmp_path / "theirs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +11,7 @@ from typing import NoReturn
 import pytest
 
 from orchestrator.demo.artifact_server import ArtifactServer
+from tests.fleet import stepping
 from tests.fleet.deployments import PASSWORD, Deployments
 from tests.fleet.hosts import (
     Fleet,
@@ -21,6 +23,8 @@ from tests.fleet.hosts import (
     remove_stale,
     unavailable_reason,
 )
+from tests.fleet.lying import LyingServer
+from tests.fleet.promises import Promises
 
 REQUIRE = "ORCHESTRATOR_REQUIRE_FLEET"
 
@@ -40,9 +44,15 @@ def without_hosts(reason: str, *, required: bool) -> NoReturn:
     pytest.skip(reason)
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short path, also where two workers run: SSH's sockets lie below it."""
+    return tmp_path_factory.mktemp("d")
+
+
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[Fleet]:
-    """A fleet with three hosts, `web1` to `web3`, for tests that leave them as they were."""
+    """A fleet with one host, `web1`, for tests that leave it as it was; the gateway is there with it."""
     reason = unavailable_reason()
     if reason is None:
         try:
@@ -53,7 +63,7 @@ def fleet() -> Iterator[Fleet]:
         without_hosts(reason, required=os.environ.get(REQUIRE) == "1")
     remove_stale()
     with Fleet.create("pytest") as fleet:
-        fleet.start(*(HostSpec(name=f"web{number}") for number in (1, 2, 3)))
+        fleet.start(HostSpec(name="web1"))
         yield fleet
 
 
@@ -78,6 +88,32 @@ def hosts(fleet: Fleet) -> Iterator[HostFactory]:
 
     yield start
     fleet.remove(*(name for name in started if name in fleet.hosts))
+
+
+@pytest.fixture(scope="module")
+def pair(fleet: Fleet) -> Iterator[list[Host]]:
+    """Two hosts for all tests of a module that have a repository and a path of their own (`promises`)."""
+    hosts = fleet.start(HostSpec(name="pair1"), HostSpec(name="pair2"))
+    stepping.install(*hosts)
+    yield hosts
+    fleet.remove(*(host.name for host in hosts))
+
+
+@pytest.fixture
+def promises(fleet: Fleet, pair: list[Host], tmp_path: Path) -> Iterator[Promises]:
+    """What is promised for a site on `pair`; `current` is watched there from now on."""
+    token = secrets.token_hex(3)
+    store = tmp_path / "nexus"
+    with LyingServer(store, username="ci", password=PASSWORD, address=fleet.gateway) as server:
+        deployments = Deployments(directory=tmp_path, server=server, name=f"shop-{token}")
+        deployments.start()
+        deployments.add_hosts(pair, python=stepping.PYTHON)
+        made = Promises(deployments=deployments, hosts=pair, path=f"/srv/{token}")
+        deployments.settings = {"deployment_path": made.path}
+        made.begin()
+        yield made
+        stepping.end(*pair)
+        made.end()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -33,6 +33,7 @@ class Deployments:
         regions: its `regions` instead, when there are any.
         strategy: the environment's `strategy`.
         secrets: environment variables of every command.
+        name: of the repository, and with it of what hosts know these deployments by.
     """
 
     directory: Path
@@ -42,6 +43,7 @@ class Deployments:
     regions: dict[str, Any] = field(default_factory=dict)
     strategy: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
+    name: str = "shop-deploy"
 
     @property
     def clone(self) -> Path:
@@ -49,7 +51,7 @@ class Deployments:
 
     def start(self) -> None:
         """The bare repository and its clone exist."""
-        bare = self.directory / "shop-deploy.git"
+        bare = self.directory / f"{self.name}.git"
         (self.directory / "home").mkdir()
         self._git(self.directory, "init", "--quiet", "--bare", "--initial-branch=dev", str(bare))
         self._git(self.directory, "clone", "--quiet", str(bare), str(self.clone))
@@ -122,14 +124,16 @@ class Deployments:
             **self.secrets,
         }
 
-    def start_command(self, *arguments: str) -> subprocess.Popen[str]:
+    def start_command(
+        self, *arguments: str, output: IO[str] | int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """The command, running."""
         return subprocess.Popen(
             [sys.executable, "-m", "orchestrator", *arguments],
             cwd=self.clone,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

@@ -58,6 +58,7 @@ class Fleet:
     owner: str
     hosts: dict[str, Host] = field(default_factory=dict)
     _addresses_used: int = 0
+    _remover: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
 
     @classmethod
     def create(cls, prefix: str, *, kept: bool = False) -> Self:
@@ -112,18 +113,22 @@ class Fleet:
         return hosts
 
     def remove(self, *names: str) -> None:
-        """Remove these hosts, however they are."""
+        """Remove these hosts, however they are. Nobody waits until they are gone; `settle` and `close` do."""
         hosts = [self.hosts.pop(name) for name in names]
-        if hosts:
-            podman(
-                "rm", "--force", "--ignore", "--time", "0", "--volumes", *(host.container for host in hosts)
-            )
         for host in hosts:
             for key in self.directory.glob(f"{host.name}.host_key*"):
                 key.unlink()
+        if hosts:
+            containers = [host.container for host in hosts]
+            self._remover.submit(podman, "rm", "--force", "--ignore", "--time", "0", "--volumes", *containers)
+
+    def settle(self) -> None:
+        """Return when what was removed is gone."""
+        self._remover.submit(lambda: None).result()
 
     def close(self) -> None:
         """Remove hosts, network and keys."""
+        self._remover.shutdown()
         remove(self.session)
         self.hosts.clear()
 
@@ -148,7 +153,8 @@ class Fleet:
             known_hosts.write(f"{address} {host_key}\n")
         self.hosts[spec.name] = Host(
             name=spec.name,
-            container=f"{PREFIX}{self.session}-{spec.name}",
+            # One of that name may still be on its way out.
+            container=f"{PREFIX}{self.session}-{spec.name}-{self._addresses_used}",
             address=address,
             host_key=host_key,
             private_key=self.private_key,

@@ -27,6 +27,7 @@ PACKAGES = (
     "acl",
     "ca-certificates",
     "curl",
+    "faketime",
     "haproxy",
     "iproute2",
     "procps",
@@ -62,7 +63,8 @@ UseDNS no
 CONFIG
 systemctl disable haproxy.service
 systemctl mask getty.target console-getty.service systemd-logind.service systemd-tmpfiles-clean.timer \
-  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
+  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
+  systemd-ask-password-console.path systemd-ask-password-wall.path
 mkdir -p /usr/libexec
 ln "$(readlink -f /usr/bin/python3)" /usr/libexec/fleet-python
 : > /etc/machine-id

@@ -101,6 +101,9 @@ def run_arguments(*, labels: Mapping[str, str], tmpfs: Mapping[str, str]) -> lis
         hard = resource.getrlimit(kind)[1]
         limit = _LIMIT if hard == resource.RLIM_INFINITY else min(hard, _LIMIT)
         options += ["--ulimit", f"{name}={limit}:{limit}"]
+    # Off as anywhere, and a test may switch it on.
+    core = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    options += ["--ulimit", f"core=0:{core}"]
     for key, value in labels.items():
         options += ["--label", f"{key}={value}"]
     for mount, mount_options in tmpfs.items():

@@ -65,6 +65,7 @@ def test_unit_that_crash_loops_after_one_good_answer_is_caught_and_switched_back
     deployments.settings["healthchecks"] = [of_shop()]
     deployments.release("2.0.0")
     assert results(deployments.deploy()) == {host.name: "deployed"}
+    assert live_index(host, "/srv/shop/current") == "two"
 
 
 def test_every_type_of_check_passes_on_a_real_host(deployments: Deployments, hosts: HostFactory) -> None:

@@ -133,6 +133,7 @@ def test_runner_killed_in_another_container_is_never_followed_silently(
     host.run(f"rm {WATCHED}/hold/stage-1")
     wait_for(lambda: turns(journal(host)) == [1, 2, 3, 4, 1])
     assert live_index(host) == "1.0.0"
+    assert deployments.command("status", "--verify").count("in sync") == 1
     history = json.loads(deployments.command("history", "dev", "--all", "--json", "-"))["attempts"]
     assert sorted(one["verdict"] for one in history) == ["failed"] * 3 + ["interrupted"] + ["success"] * 3
     assert sum(one["result"] == "deployed" for attempt in history for one in attempt["placements"]) == 1

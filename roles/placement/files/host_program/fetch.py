@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import os
+import socket
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -15,7 +18,9 @@ from host_program.problems import Problem
 
 ATTEMPTS = 4
 CHUNK_BYTES = 1 << 20
+PIECE_BYTES = 128 << 10
 STALL_SECONDS = 30
+SLOW_SECONDS = 60
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CREDENTIAL_HEADERS = ("authorization", "x-jfrog-art-api", "cookie", "proxy-authorization")
 
@@ -289,7 +294,7 @@ def _download(artifact, header, sink):
         if seen and validator:
             extra.update({"Range": "bytes={}-".format(seen), "If-Range": validator})
         try:
-            with open_url(url, header, extra.items()) as response:
+            with open_url(url, header, extra.items()) as response, _watched(response) as progress:
                 if not (response.status == 206 and starts_at(response, seen)):
                     hasher, seen = hashlib.sha256(), 0
                     sink.seek(0)
@@ -297,9 +302,10 @@ def _download(artifact, header, sink):
                 validator = response.headers.get("ETag") or ""
                 validator = "" if validator.startswith("W/") else validator
                 while True:
-                    chunk = read_piece(response)
+                    chunk = read_piece(response, PIECE_BYTES)
                     if not chunk:
                         return hasher, seen
+                    progress.append(len(chunk))
                     seen += len(chunk)
                     if expected is not None and seen > expected:
                         raise Problem(
@@ -314,6 +320,32 @@ def _download(artifact, header, sink):
         except ConnectionError as error:
             _wait_or_give_up(url, attempt, error)
     raise AssertionError("the last attempt returns or raises")
+
+
+@contextlib.contextmanager
+def _watched(response):
+    """A list that grows with each piece; the connection is cut when it does not for SLOW_SECONDS.
+
+    A server that sends a byte now and then would hold this host, and the deployment's lock, for ever.
+    """
+    progress, over = [], threading.Event()
+
+    def watch():
+        before = -1
+        while before != len(progress):
+            before = len(progress)
+            if over.wait(SLOW_SECONDS):
+                return
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with socket.socket(fileno=os.dup(response.fileno())) as connection:
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield progress
+        finally:
+            over.set()
+            watcher.join()
 
 
 def starts_at(response, offset):

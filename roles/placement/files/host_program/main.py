@@ -38,8 +38,20 @@ def run(request):
         request: `phase`, `check`, `identity`, `run` (`id`, `time`, `commit`, `plan_id`, `actor`),
             `placements`, `secrets` (values by reference); `run.token` is the run's lock token or None.
     """
+    leave_no_core()
     sys.stdout.write("\n" + MARK + json.dumps(answer(request), sort_keys=True) + "\n")
     sys.stdout.flush()
+
+
+def leave_no_core():
+    """A crash writes no memory, and with it no secret, to a disk.
+
+    One byte, not none: with none the kernel still hands the memory to a program that `core_pattern` names.
+    """
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (min(1, hard) if hard >= 0 else 1, hard))
 
 
 def answer(request):
@@ -117,10 +129,12 @@ def _check(placement, request):
 def _alone(work):
     """The work, done while no other phase works on the placement, and never for a run that lost its lock."""
     from host_program import fences, receipts
+    from host_program.paths import refuse_controlled
 
     def locked(placement, request):
         identity, path = request["identity"], placement["deployment_path"]
         directory = receipts.placement_directory(identity, placement["application"], path)
+        refuse_controlled(path)
         with fences.entered(identity, request["run"].get("token"), directory):
             return work(placement, request)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
 
 from host_program import receipts
@@ -20,6 +22,19 @@ class Paths:
         self.releases = os.path.join(deployment_path, "releases")
         self.current = os.path.join(deployment_path, "current")
         self.staging = os.path.join(deployment_path, STAGING)
+        self._made = None
+
+    def make_staging(self):
+        """Our staging directory is there, for us alone."""
+        if not os.path.isdir(self.staging):
+            os.mkdir(self.staging, 0o700)
+        self._made = os.stat(self.staging)
+
+    def clear_staging(self):
+        """The staging directory that was made is gone; what somebody has put in its way meanwhile is left alone."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._made and os.path.samestat(self._made, os.stat(self.staging)):
+                shutil.rmtree(self.staging, ignore_errors=True)
 
     def release(self, directory):
         return os.path.join(self.releases, directory)
@@ -76,10 +91,14 @@ def _overlaps(one, other):
 
 
 def refuse_controlled(path):
-    """Raises a Problem when root would write below a directory that another user can rearrange."""
+    """Raises a Problem when root would write below a directory that another user can rearrange.
+
+    So are our own directories there, which somebody may have made before us.
+    """
     if os.geteuid() != 0:
         return
-    for one, status in _way_to(path):
+    ways = (path, os.path.join(path, "releases"), os.path.join(path, STAGING))
+    for one, status in dict(each for way in ways for each in _way_to(way)).items():
         shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
         link = stat.S_ISLNK(status.st_mode)
         if status.st_uid != 0 or (shared and not link):

@@ -56,6 +56,11 @@ def activate(placement, request):
     if old and here.receipt and old in here.receipt["releases"]:
         same = here.receipt["releases"][old]["release"] == placement["release"]
         if same and records.is_converged(here.receipt, here.paths, old, placement):
+            if here.live["run"] == request["run"]["id"]:
+                # This run did it, and its connection broke before it could say so.
+                before = here.version_of(old if here.live["proven"] else here.live["previous"])
+                said = {"message": "live and healthy; the connection broke meanwhile"}
+                return {**said, "result": "healthy", "changed": True, "from_version": before}
             return {"result": "unchanged", "changed": False, "message": "already live and healthy"}
     name = records.staged_directory(here.receipt, here.paths, request)
     if not name:

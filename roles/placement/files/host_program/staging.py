@@ -58,8 +58,7 @@ def stage(placement, request):
     refuse_controlled(paths.root)
     if not placement.get("work"):
         _remove_leftovers(paths, directory, receipt)
-    if not os.path.isdir(paths.staging):
-        os.mkdir(paths.staging, 0o700)
+        paths.make_staging()
     name = _free_name(paths, placement["release"])
     waiting = _unpack_beside(placement, request, paths, directory, receipt, name)
     if waiting:
@@ -204,7 +203,7 @@ def _unpack_beside(placement, request, paths, directory, receipt, name):
         raise
     finally:
         if waiting is None:
-            shutil.rmtree(paths.staging, ignore_errors=True)
+            paths.clear_staging()
     return None
 
 
