@@ -9,11 +9,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator import workflow
-from orchestrator.canary import CanaryWait
+from orchestrator.canary import canary_wait
 from orchestrator.core.downgrades import check_package_downgrades
 from orchestrator.core.inventory import Run
 from orchestrator.core.model import Desired
@@ -25,18 +24,17 @@ from orchestrator.core.pruning import check_pruning
 from orchestrator.core.record import Record
 from orchestrator.core.required_plan import check_required_plan
 from orchestrator.core.settings import Settings
-from orchestrator.core.windows import judge_windows
 from orchestrator.deployment import Deployment
-from orchestrator.edges.failures import error_for_hosts
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.git_ledger import OUTAGE_SECONDS, Recorded
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.state import State, open_state, this_process
-from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError, WindowError
+from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError
 from orchestrator.intent import Intent, manifest_version_at
 from orchestrator.order import Listener, Order
+from orchestrator.plan_checks import PlanChecks
 from orchestrator.planning import GitPlanner, Planner
-from orchestrator.promotion_gate import check_gate, left_behind, look_at_gate
+from orchestrator.promotion_gate import left_behind
 from orchestrator.protection import Judgement, asked_by, judge_deployment
 from orchestrator.recording import (
     abandoned_record,
@@ -253,7 +251,8 @@ class Attempt:
             opened = opened_record(intent, run, self.order, lock, plan)
             self._planned(plan, observed)
             if plan.changes:
-                self._check_gate(state, intent, plan)
+                with self._untouched(plan):
+                    self._checks.check_gate(state, plan)
                 left.update(left_behind(plan, observed))
                 self._open(state, opened)
 
@@ -281,7 +280,7 @@ class Attempt:
         assert self.outcome is not None
         record = closed_record(opened, self.plan, self.outcome)
         record = replace(record, error=self.refusal or record.error)
-        if self.order.rollback is not None:
+        if self.order.is_rollback:
             record = replace(record, holds=rollback_holds(record, left))
         if lock is not None and self._is_lost(lock, self.outcome):
             verdict = "failed" if record.verdict == "cancelled" else record.verdict
@@ -299,17 +298,10 @@ class Attempt:
         self, state: State, intent: Intent, run: Run, cancelled: Callable[[], bool]
     ) -> Callable[[str, Callable[[], bool]], bool]:
         """What decides whether the rollout goes on after its canary; every decision is recorded."""
-        environment, canary = intent.desired.environment, intent.desired.strategy.canary
 
         def ask(what: str, ended: Callable[[], bool]) -> bool:
-            assert canary is not None
-            waiting = CanaryWait(
-                canary=canary,
-                branch=state.approvals(environment),
-                environment=environment,
-                run=run.id,
-                say=self.listener.note,
-                cancelled=lambda: cancelled() or ended(),
+            waiting = canary_wait(
+                intent.desired, state, run, self.listener.note, lambda: cancelled() or ended()
             )
             began = time.monotonic()
             decision = waiting.decide(what)
@@ -385,58 +377,43 @@ class Attempt:
             self._phases.update(deployment.phases)
         self.outcome, self.output = done.outcome, done.output
 
-    def _check_windows(self, intent: Intent) -> None:
-        state = judge_windows(intent.desired.windows, datetime.now(UTC))
-        if state.is_open:
-            return
-        closed = f"{intent.desired.environment} is closed: {state.why}; it opens {state.opening}"
-        reason = self.order.override_window_reason
-        if not self.order.check and not reason:
-            self.outcome = workflow.nothing_done(self.plan) if self.plan is not None else None
-            raise WindowError(
-                f"{intent.desired.environment} is closed for deployments: {state.why}",
-                details=(f"it opens {state.opening}",),
-                resolution="deploy then, or say why it cannot wait: --override-window REASON, which is recorded",
-            )
-        self.listener.note(f"{closed}; overridden: {reason}" if reason else closed)
-        if reason:
-            self._said.append(f"window overridden ({state.why}): {reason}")
+    @property
+    def _checks(self) -> PlanChecks:
+        assert self.intent is not None
+        bound = self.protection is not None and self.protection.source.kind != "none"
+        return PlanChecks(
+            order=self.order,
+            intent=self.intent,
+            note=self.listener.note,
+            trusted=self.protection.settings if bound and self.protection is not None else None,
+        )
 
-    def _check_gate(self, state: State, intent: Intent, plan: Plan) -> None:
-        order = self.order
+    @contextlib.contextmanager
+    def _untouched(self, plan: Plan) -> Iterator[None]:
+        """What refuses the plan inside leaves every placement as it was, and the reports say so."""
         try:
-            check_gate(
-                intent,
-                plan,
-                state,
-                is_rollback=order.rollback is not None,
-                may_be_offline=bool(order.no_lock_reason),
-                note=self.listener.note,
-            )
+            yield
         except OrchestratorError:
             self.outcome = workflow.nothing_done(plan)
             raise
 
     def _planned_alone(self, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         """Of a dry run: what would refuse the deployment is said."""
-        assert self.intent is not None
         self._planned(plan, observed)
-        if plan.changes and self.order.rollback is None:
-            for note in look_at_gate(self.intent, plan)[1]:
-                self.listener.note(note)
+        self._checks.show_gate(plan)
 
     def _planned(self, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         assert self.intent is not None
-        self.plan = plan
+        self.plan, checks = plan, self._checks
         self.listener.planned(self.intent, plan, observed)
-        if len(plan.unknown_hosts) > plan.strategy.max_unreachable:
-            self.outcome = workflow.nothing_done(plan)
-            raise error_for_hosts(observed[name] for name in plan.unknown_hosts)
+        with self._untouched(plan):
+            checks.check_answers(plan, observed)
         check_pruning(plan)
         if self.order.rollback is None:
             check_package_downgrades(plan, self.intent.desired)
         if plan.changes:
-            self._check_windows(self.intent)
+            with self._untouched(plan):
+                self._said += checks.check_windows()
         if self.order.required is not None:
             for note in check_required_plan(self.order.required, plan):
                 self.listener.note(note)

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.core.approval import Approval
-from orchestrator.core.model import Canary
+from orchestrator.core.inventory import Run
+from orchestrator.core.model import Canary, Desired
 from orchestrator.edges.approval_branch import ApprovalBranch
 from orchestrator.edges.clock import moment
+from orchestrator.edges.state import State
 from orchestrator.errors import GitError, LockError, OrchestratorError
 
 STEP_SECONDS = 0.2
@@ -104,6 +106,21 @@ class CanaryWait:
                 return decision
             time.sleep(min(STEP_SECONDS, rest))
         return None
+
+
+def canary_wait(
+    desired: Desired, state: State, run: Run, say: Callable[[str], None], cancelled: Callable[[], bool]
+) -> CanaryWait:
+    """Return the wait of that run's rollout, whose strategy has a canary."""
+    assert desired.strategy.canary is not None
+    return CanaryWait(
+        canary=desired.strategy.canary,
+        branch=state.approvals(desired.environment),
+        environment=desired.environment,
+        run=run.id,
+        say=say,
+        cancelled=cancelled,
+    )
 
 
 class _Asking:

@@ -101,16 +101,19 @@ def judge_plan(
     )
 
 
-def gate_of(intent: Intent, plan: Plan, state: State) -> Gate:
+def gate_of(intent: Intent, plan: Plan, state: State, trusted: Settings | None = None) -> Gate:
     """What stands in the way of that plan of that intent.
 
     The rules are those of the commit and of what was there before it: a commit does not free itself from a rule.
+
+    Args:
+        trusted: orchestrator.toml of where the protection's rules come from: the last deployed commit, or a policy.
 
     Raises:
         GitError, LedgerError: the ledger cannot be read.
     """
     holds = read_holds_of(state, intent.desired.environment)
-    return judge_plan(intent.repository, _settings_of(intent), plan, holds)
+    return judge_plan(intent.repository, _settings_of(intent, trusted), plan, holds)
 
 
 def read_holds_of(state: State, environment: str) -> tuple[Hold, ...]:
@@ -122,11 +125,13 @@ def read_holds_of(state: State, environment: str) -> tuple[Hold, ...]:
     return parse_holds(state.ledger.holds(*environment_names(environment)))
 
 
-def look_at_gate(intent: Intent, plan: Plan) -> tuple[Gate | None, tuple[str, ...]]:
+def look_at_gate(
+    intent: Intent, plan: Plan, *, trusted: Settings | None = None
+) -> tuple[Gate | None, tuple[str, ...]]:
     """For a plan that is only shown: what stands in its way, and what to say about it."""
     try:
         with open_state(intent.repository, intent.settings, outage_seconds=0.0) as state:
-            gate = gate_of(intent, plan, state)
+            gate = gate_of(intent, plan, state, trusted)
     except (GitError, LedgerError) as error:
         return None, (f"whether something is held is not known: {error.brief}",)
     return gate, gate_notes(gate)
@@ -148,6 +153,7 @@ def check_gate(
     *,
     is_rollback: bool,
     may_be_offline: bool,
+    trusted: Settings | None = None,
     note: Callable[[str], None],
 ) -> None:
     """The plan may be carried out. A rollback goes on in spite of holds, and says so.
@@ -165,9 +171,9 @@ def check_gate(
                 environment=intent.desired.environment, holds=read_holds_of(state, intent.desired.environment)
             )
         else:
-            gate = gate_of(intent, plan, state)
+            gate = gate_of(intent, plan, state, trusted)
     except (GitError, LedgerError) as error:
-        asks = rules_of(_settings_of(intent), intent.desired.environment).require_deployed_in
+        asks = rules_of(_settings_of(intent, trusted), intent.desired.environment).require_deployed_in
         if not may_be_offline or (asks and not is_rollback):
             raise LedgerError(
                 f"the ledger does not say whether {intent.desired.environment} is held: {error.brief}",
@@ -196,11 +202,12 @@ def left_behind(plan: Plan, observed: Mapping[str, ObservedHost]) -> dict[tuple[
     return left
 
 
-def _settings_of(intent: Intent) -> tuple[Settings, ...]:
-    """orchestrator.toml of the commit, and of its first parent, which was the branch's before, where that is here."""
+def _settings_of(intent: Intent, trusted: Settings | None) -> tuple[Settings, ...]:
+    """orchestrator.toml of the commit, of its first parent, which was the branch's before, and of what is trusted."""
+    more = () if trusted is None else (trusted,)
     commit = intent.revision.commit
     parent = intent.repository.known_commit(f"{commit}^1") if commit else None
     if parent is not None:
         with contextlib.suppress(DocumentError, GitError):
-            return (intent.settings, read_settings(intent.repository, Revision(commit=parent)))
-    return (intent.settings,)
+            return (intent.settings, read_settings(intent.repository, Revision(commit=parent)), *more)
+    return (intent.settings, *more)
