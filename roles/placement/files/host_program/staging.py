@@ -58,7 +58,7 @@ def stage(placement, request):
     refuse_controlled(paths.root)
     if not placement.get("work"):
         _remove_leftovers(paths, directory, receipt)
-        paths.make_staging()
+    paths.make_staging()
     name = _free_name(paths, placement["release"])
     waiting = _unpack_beside(placement, request, paths, directory, receipt, name)
     if waiting:
