@@ -380,12 +380,11 @@ class Attempt:
     @property
     def _checks(self) -> PlanChecks:
         assert self.intent is not None
-        bound = self.protection is not None and self.protection.source.kind != "none"
         return PlanChecks(
             order=self.order,
             intent=self.intent,
             note=self.listener.note,
-            trusted=self.protection.settings if bound and self.protection is not None else None,
+            trusted=None if self.protection is None else self.protection.trusted,
         )
 
     @contextlib.contextmanager

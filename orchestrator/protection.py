@@ -79,6 +79,11 @@ class Judgement:
         """The rules that do not hold."""
         return tuple(one for one in self.findings if not one.passed)
 
+    @property
+    def trusted(self) -> Settings | None:
+        """orchestrator.toml where the rules are; None where they are nowhere."""
+        return None if self.source.kind == "none" else self.settings
+
     def document(self) -> dict[str, Any]:
         """For the record; empty where there are no rules."""
         if not self.findings and not self.rules:
@@ -166,14 +171,14 @@ def judge_deployment(
         )
 
 
-def protection_notes(intent: Intent) -> tuple[str, ...]:
-    """What a deployment of these documents would be refused for now, one sentence each."""
+def judge_plan_of(intent: Intent) -> tuple[Settings | None, tuple[str, ...]]:
+    """What binds a deployment of these documents, and what it would be refused for now, one sentence each."""
     asked = Asked(may_be_offline=True, policy=os.environ.get(POLICY_VARIABLE, ""))
     try:
         found = judge_deployment(intent.repository, intent.revision, intent.desired.environment, asked)
     except OrchestratorError as error:
-        return (f"the protection of {intent.desired.environment} cannot be read: {error.brief}",)
-    return found.notes()
+        return None, (f"the protection of {intent.desired.environment} cannot be read: {error.brief}",)
+    return found.trusted, found.notes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
     from orchestrator.core.plan import plan_document
     from orchestrator.errors import UsageError
     from orchestrator.promotion_gate import look_at_gate
+    from orchestrator.protection import judge_plan_of
 
     for name in ("head", "from_ledger", "comment", "output"):
         if options[name] not in ("", False, "text"):
@@ -91,17 +92,14 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
     plan = workflow.compile_intent(
         intent, artifacts, observed, selected, options["applications"], fingerprints=fingerprints
     )
-    gate, said = (None, ()) if offline else look_at_gate(intent, plan)
+    trusted, protected = (None, ()) if offline else judge_plan_of(intent)
+    gate, said = (None, ()) if offline else look_at_gate(intent, plan, trusted=trusted)
     if options["json_path"]:
         write_json(options["json_path"], {**plan_document(plan), "blocked": gate.blocked if gate else ()})
     if options["json_path"] != "-":
         title = f"Plan for {plan.identity.environment} at {intent.revision.label}"
         title += f", manifest {plan.manifest_version}"
-        notes = [intent.revision.note, workflow.closed_now(intent.desired), *said]
-        if not offline:
-            from orchestrator.protection import protection_notes
-
-            notes += protection_notes(intent)
+        notes = [intent.revision.note, workflow.closed_now(intent.desired), *said, *protected]
         print_plan(plan, title=title, notes=filter(None, notes))
     changes = bool(plan.changes or plan.unknown_hosts)
     return CHANGES if options["detailed_exitcode"] and changes else 0

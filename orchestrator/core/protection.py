@@ -165,7 +165,7 @@ class RulesSource:
             case "ledger":
                 return f"the last deployed commit {self.commit[:10]} (record {self.record})"
             case "parent":
-                return f"the first parent {self.commit[:10]} (the ledger knows of no deployment)"
+                return f"the first parent {self.commit[:10]}"
             case "policy":
                 return f"{self.place} at {self.commit[:10]}"
             case _:

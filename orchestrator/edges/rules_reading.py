@@ -285,8 +285,10 @@ def _names(environment: str, branch: str, before: Iterable[Settings]) -> tuple[s
 
 
 def _is_protected(settings: Settings) -> bool:
+    """Whether it has rules that a later commit must not get rid of."""
     protection = settings.protection
-    return bool(protection.rules or protection.policy)
+    proofs = any(one.rules.require_deployed_in for one in settings.environments.values())
+    return bool(protection.rules or protection.policy or proofs)
 
 
 def _parse(content: bytes | None, where: str) -> Settings:

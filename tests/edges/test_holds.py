@@ -199,6 +199,8 @@ def test_deployment_of_what_was_not_live_elsewhere_is_refused_before_any_host_is
     stages(ground)
     refused = str(ground.deploy("-e", "dev", expect=42)["output"])
     assert "it was never live and healthy in qa" in refused, "a commit does not free itself from a rule"
+    ground.git("commit", "--quiet", "--allow-empty", "--message", "Hide the rule behind one more commit")
+    assert "it was never live" in str(ground.deploy("-e", "dev", expect=42)["output"])
     ground.run("plan", "-e", "dev", "--json", str(plan))
     assert len(json.loads(plan.read_text())["blocked"]) == 2
     ground.deploy("-e", "dev", command="rollback", expect=35)

@@ -123,6 +123,15 @@ def test_a_commit_that_loosens_the_rules_is_judged_by_the_old_ones(
     assert "merge_commits_only" in str(found.error())
 
 
+def test_proofs_that_the_last_deployed_commit_asked_for_are_asked_for_still(repository: Repository) -> None:
+    first = repository.commit('[environments.production]\nrequire_deployed_in = ["staging"]\n')
+    repository.deployed(first)
+    repository.commit("")
+    found = repository.judge(repository.commit(""))
+    assert found.source.commit == first
+    assert found.settings.environments["production"].rules.require_deployed_in == ("staging",)
+
+
 def test_rules_that_a_commit_brings_bind_the_next_one(repository: Repository) -> None:
     first = repository.commit()
     repository.deployed(first)
