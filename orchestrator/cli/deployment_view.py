@@ -14,6 +14,7 @@ import click
 
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.tables import line, make_console, print_outcome, print_plan
+from orchestrator.cli.written import show_diff
 from orchestrator.edges.ci import LogGroups
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ class DeploymentView:
     def reported(self, report: HostReport) -> None:
         """See `orchestrator.attempt.Listener`."""
         self._progress(report)
+        differences = report.result.get("diff")
+        if self._order.diff and isinstance(differences, list) and differences:
+            with self._progress.paused():
+                console = make_console(error=self._quiet)
+                for one in differences:
+                    line(console, f"{report.host}: {one['after_header']}", "bold")
+                    show_diff(console, one["before"], one["after"])
 
     def failure_of(self, outcome: Outcome, refusal: str = "") -> OrchestratorError | None:
         """The error that an outcome amounts to; a cancelled one is none, it has an exit code of its own.

@@ -84,14 +84,15 @@ def _open(
 
 
 def show_diff(console: Console, before: str, after: str) -> None:
-    """The lines that differ."""
+    """The lines that differ; what a reader would not see is a dot."""
     from difflib import unified_diff
 
     from orchestrator.cli.tables import line
+    from orchestrator.core.hidden_text import HIDDEN
 
     for text in list(unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))[3:]:
         if text.startswith("@@"):
             line(console, "  …", "dim")
             continue
         style = "green" if text.startswith("+") else "red" if text.startswith("-") else "dim"
-        line(console, f"  {text}", style)
+        line(console, f"  {HIDDEN.sub('·', text)}", style)
