@@ -9,14 +9,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from orchestrator import workflow
 from orchestrator.canary import canary_wait
 from orchestrator.core.downgrades import check_package_downgrades
 from orchestrator.core.inventory import Run
 from orchestrator.core.model import Desired
-from orchestrator.core.observed import Identity, ObservedHost
+from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.promotion_rules import rollback_holds
@@ -35,7 +34,7 @@ from orchestrator.order import Listener, Order
 from orchestrator.plan_checks import PlanChecks
 from orchestrator.planning import GitPlanner, Planner
 from orchestrator.promotion_gate import left_behind
-from orchestrator.protection import Judgement, asked_by, judge_deployment
+from orchestrator.protection import Judgement, asked_by, checked_by, judge_deployment
 from orchestrator.recording import (
     abandoned_record,
     begun_record,
@@ -144,13 +143,9 @@ class Attempt:
 
     def _begun(self, repository: DeploymentRepository, choice: Choice) -> Record:
         assert self.run is not None
-        identity = Identity(
-            repository=choice.settings.name or repository.name,
-            stack=repository.stack,
-            environment=choice.environment_name,
-        )
-        begun = begun_record(identity, choice.revision, self.run, self.order)
-        return replace(begun, manifest_version=manifest_version_at(repository, choice.revision))
+        version = manifest_version_at(repository, choice.revision)
+        begun = begun_record(choice.identity_in(repository), choice.revision, self.run, self.order)
+        return replace(begun, manifest_version=version)
 
     def _state(
         self, repository: DeploymentRepository, settings: Settings
@@ -282,17 +277,12 @@ class Attempt:
         record = replace(record, error=self.refusal or record.error)
         if self.order.is_rollback:
             record = replace(record, holds=rollback_holds(record, left))
-        if lock is not None and self._is_lost(lock, self.outcome):
+        refused = any(one.kind == "fenced" for one in self.outcome.placements)
+        if lock is not None and lock.is_lost(look=refused):
             verdict = "failed" if record.verdict == "cancelled" else record.verdict
             record = replace(record, verdict=verdict, error=lock.error().brief)
-        self._close(state, record, lock, fenced=self._everybody_knows(intent, self.plan, lock))
-
-    def _is_lost(self, lock: HeldLock, outcome: Outcome) -> bool:
-        """Whether the lock is another's; hosts may have said so before the branch was looked at."""
-        if any(one.kind == "fenced" for one in outcome.placements):
-            with contextlib.suppress(GitError):
-                lock.is_still_ours()
-        return lock.lost.is_set()
+        fenced = lock is not None and lock.fence and workflow.asks_everybody(intent.desired, self.plan)
+        self._close(state, record, lock, fenced=fenced)
 
     def _asking(
         self, state: State, intent: Intent, run: Run, cancelled: Callable[[], bool]
@@ -313,15 +303,8 @@ class Attempt:
 
         return ask
 
-    def _everybody_knows(self, intent: Intent, plan: Plan, lock: HeldLock | None) -> bool:
-        """Whether every host of the environment was shown the lock's token by this run."""
-        everybody = {host.name for host in workflow.hosts_of(intent.desired)}
-        asked = {step.host for step in plan.steps} - set(plan.unknown_hosts)
-        silent = any(host.maintenance for host in intent.desired.hosts)
-        return lock is not None and lock.fence and everybody <= asked and not silent
-
     def _open(self, state: State, record: Record) -> None:
-        self.record = record = replace(record, protection=self._checked())
+        self.record = record = replace(record, protection=checked_by(self.protection))
         recorded = state.ledger.open(record)
         for one in recorded.interrupted:
             self.listener.note(f"the attempt {one.id} of {one.actor} was interrupted; the ledger says so now")
@@ -332,7 +315,7 @@ class Attempt:
         self.record = replace(
             record,
             reasons=(*record.reasons, *self._said, *self.closing(self, record)),
-            protection=self._checked(),
+            protection=checked_by(self.protection),
             ended=workflow.now(),
             duration_seconds=round(time.monotonic() - self._started, 3),
             phases={name: round(seconds, 3) for name, seconds in self._phases.items()},
@@ -347,9 +330,6 @@ class Attempt:
             lock.release(fenced=fenced, patient=False)
         except GitError as error:
             self.listener.note(f"{error.brief}: {error.resolution}")
-
-    def _checked(self) -> Mapping[str, Any]:
-        return {} if self.protection is None else self.protection.document()
 
     def _deployment(self, intent: Intent, selected: Desired, run: Run) -> Deployment:
         applications = self.order.applications

@@ -119,6 +119,11 @@ class Judgement:
         )
 
 
+def checked_by(judgement: Judgement | None) -> dict[str, Any]:
+    """What the record says of it; nothing where nothing was judged."""
+    return {} if judgement is None else judgement.document()
+
+
 def asked_by(order: Order) -> Asked:
     """What an order amounts to for protection."""
     return Asked(

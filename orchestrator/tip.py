@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.ci import CiRun
+from orchestrator.core.observed import Identity
 from orchestrator.core.settings import Settings, branch_for_environment, environment_for_branch
 from orchestrator.edges.git import DeploymentRepository, Revision
 from orchestrator.errors import GitError, RevisionError, UsageError
@@ -44,6 +45,14 @@ class Choice:
     def environment_name(self) -> str:
         """The environment's, by whichever way it was said; empty when the branch is aligned with none."""
         return self.environment or environment_for_branch(self.settings, self.revision.branch) or ""
+
+    def identity_in(self, repository: DeploymentRepository) -> Identity:
+        """Whose deployment it is."""
+        return Identity(
+            repository=self.settings.name or repository.name,
+            stack=repository.stack,
+            environment=self.environment_name,
+        )
 
 
 def choose(repository: DeploymentRepository, target: Target, ci: CiRun, *, may_be_offline: bool) -> Choice:

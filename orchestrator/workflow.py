@@ -33,6 +33,7 @@ from orchestrator.intent import Intent, Target, environments_of, read_intent, re
 __all__ = [
     "Intent",
     "Target",
+    "asks_everybody",
     "balancers_of",
     "become_passwords",
     "closed_now",
@@ -282,6 +283,13 @@ def _observed(report: HostReport) -> ObservedHost:
 def become_passwords(hosts: tuple[Host, ...]) -> frozenset[Reference]:
     """References to the sudo passwords of these hosts."""
     return frozenset(host.become_password for host in hosts if host.become_password is not None)
+
+
+def asks_everybody(desired: Desired, plan: Plan) -> bool:
+    """Whether every host of the environment was asked for that plan, and has answered."""
+    asked = {step.host for step in plan.steps} - set(plan.unknown_hosts)
+    resting = any(host.maintenance for host in desired.hosts)
+    return not resting and {host.name for host in hosts_of(desired)} <= asked
 
 
 def nothing_done(plan: Plan) -> Outcome:

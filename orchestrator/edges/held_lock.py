@@ -141,6 +141,17 @@ class HeldLock:
         self._tip = move.commit
         self._state = release_lock(self._state, fenced=False)
 
+    def is_lost(self, *, look: bool) -> bool:
+        """Whether the lock is another's.
+
+        Args:
+            look: at the branch first, since hosts may have said so before it was looked at.
+        """
+        if look:
+            with contextlib.suppress(GitError):
+                self.is_still_ours()
+        return self.lost.is_set()
+
     def is_still_ours(self) -> bool:
         """Whether the branch says so now; sets `lost` when it does not.
 

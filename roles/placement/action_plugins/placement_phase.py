@@ -55,11 +55,7 @@ _controller = _load(
 )
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
 junit, program, smoke = _controller.junit, _controller.program, _controller.smoke
-activated_in, activated_on, smoked_on = (
-    _controller.said.activated_in,
-    _controller.said.activated_on,
-    _controller.said.smoked_on,
-)
+activated_in, smoked_on = _controller.said.activated_in, _controller.said.smoked_on
 
 POLICY = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
 
