@@ -41,6 +41,7 @@ from orchestrator.edges.lock_branch import short
 from orchestrator.edges.schemas import read_schema
 from orchestrator.edges.state_repository import StateRepository
 from orchestrator.errors import GitError, LedgerError, OrchestratorError, UsageError
+from orchestrator.signed_proofs import Proofs, read_signed_records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,23 +62,31 @@ class Moment:
 
 
 def read_records(
-    clone: DeploymentRepository, settings: Settings, environment: str, *, location: str = ""
+    clone: DeploymentRepository,
+    settings: Settings,
+    environment: str,
+    *,
+    location: str = "",
+    proofs: Proofs | None = None,
 ) -> tuple[Record, ...]:
     """The closed attempts of an environment, as the ledger has them, the one that ended first first.
 
     Args:
         environment: empty: of all.
         location: of another repository with the ledger; empty: as `settings` say.
+        proofs: what is to be proven by them: where keys are listed, unsigned entries prove nothing.
 
     Raises:
         GitError, LedgerError: it cannot be read.
     """
     place = Settings() if location else settings  # another repository's ledger is at the usual place
-    history = History(
-        read_clone(clone.directory), location or place.ledger.repository, ledger_ref(place, clone.stack)
-    )
+    git = read_clone(clone.directory)
+    history = History(git, location or place.ledger.repository, ledger_ref(place, clone.stack))
     history.refresh()
     names = environment_names(environment) if environment else ()
+    if proofs is not None and proofs.needs_signatures:
+        signed = read_signed_records(history, names, proofs, object_format=git.object_format)
+        return tuple(sorted(signed, key=lambda one: (one.ended, one.id)))
     wanted = [
         one for one in history.attempts() if not one.is_open and (not names or one.environment in names)
     ]
@@ -281,7 +290,17 @@ class LedgerFacts:
             ) from None
         named = settings_of(settings, environment)
         location = named.deployed_in_ledger if self.target is None else ""
-        records = {name: self.records(name, location) for name in named.rules.require_deployed_in}
+        proofs = Proofs(
+            settings=(settings,),
+            environment=environment,
+            digests=frozenset(digests.get(row.application, "") for row in moving),
+        )
+        records = {
+            name: read_records(self.clone, self.settings, name, location=location, proofs=proofs)
+            if proofs.needs_signatures
+            else self.records(name, location)
+            for name in named.rules.require_deployed_in
+        }
         now = datetime.now(UTC)
         for row in moving:
             sha256 = digests.get(row.application, "")

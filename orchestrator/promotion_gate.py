@@ -23,6 +23,7 @@ from orchestrator.errors import (
 )
 from orchestrator.intent import Intent, read_settings
 from orchestrator.ledger_source import read_records, rules_of, settings_of
+from orchestrator.signed_proofs import Proofs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +87,13 @@ def judge_plan(
     rules, unproven = rules_of(settings, environment), []
     if rules.require_deployed_in and changes:
         location = settings_of(settings[0], environment).deployed_in_ledger
+        proofs = Proofs(
+            settings=settings[1:] or settings,  # a commit does not bring the keys that vouch for it
+            environment=environment,
+            digests=frozenset(sha256 for _, sha256, _ in changes),
+        )
         records = {
-            name: read_records(repository, settings[0], name, location=location)
+            name: read_records(repository, settings[0], name, location=location, proofs=proofs)
             for name in rules.require_deployed_in
         }
         now = datetime.now(UTC)

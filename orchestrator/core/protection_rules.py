@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
@@ -83,6 +83,15 @@ class Protection:
 
 
 NO_PROTECTION = Protection(rules={}, keys={})
+
+
+def ledger_signers(protection: Protection, names: Collection[str]) -> tuple[str, ...]:
+    """Return the names of the keys whose entries of the ledger count for the environment with these names.
+
+    Those that its rules list; all of them where they list none.
+    """
+    rules = [one for name, one in protection.rules.items() if name in names]
+    return tuple(sorted({name for one in rules for name in one.ledger_signed_by} or protection.keys))
 
 
 def parse_protection(value: Mapping[str, Any], report: Report) -> Protection:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.core.ledger_entry import Entry
 from orchestrator.core.protection import BASE_VERDICTS, RulesSource, choose_base, is_base
-from orchestrator.core.protection_rules import Policy, Protection, Rules
+from orchestrator.core.protection_rules import Policy, Protection, Rules, ledger_signers
 from orchestrator.core.record import Record, parse_record
 from orchestrator.core.settings import (
     Settings,
@@ -211,10 +211,8 @@ class RulesReader:
                 return True
             if blob not in checkers:
                 checkers[blob] = Signatures(keys, object_format=self._clone.object_format)
-            rules = [one for name, one in settings.protection.rules.items() if name in names]
-            allowed = {name for one in rules for name in one.ledger_signed_by} or set(keys)
             raw = candidate.history.raw_commit(candidate.entry.commit)
-            return bool(checkers[blob].verify(raw, tuple(sorted(allowed))).name)
+            return bool(checkers[blob].verify(raw, ledger_signers(settings.protection, names)).name)
 
         def rules_of(candidate: _Candidate) -> str:
             return blobs.get(f"{candidate.record.commit}:{self._path}", "")

@@ -21,8 +21,10 @@ from orchestrator.core.protection import (
 )
 from orchestrator.core.protection_rules import (
     Policy,
+    Protection,
     Rules,
     is_ssh_key,
+    ledger_signers,
     parse_public_key,
     place_of,
     same_place,
@@ -249,3 +251,11 @@ def test_a_source_is_named_for_people_and_machines() -> None:
         "environments": ["production"],
         "findings": [{"rule": "approvals", "passed": False, "why": "0 of 1", "remedy": "approve it"}],
     }
+
+
+def test_entries_count_that_the_rules_keys_signed_else_any_listed_key() -> None:
+    keys = {"ci": "ssh-ed25519 A", "ada": "ssh-ed25519 B"}
+    rules = {"production": Rules(ledger_signed_by=("ci",)), "qa": Rules()}
+    protection = Protection(keys=keys, rules=rules)
+    assert ledger_signers(protection, ("production", "prod")) == ("ci",)
+    assert ledger_signers(protection, ("qa",)) == ("ada", "ci")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.edges.remotes import git
 from tests.edges.rollouts import Ground
+from tests.edges.test_protection import make_ssh_key
 
 
 @pytest.fixture
@@ -212,3 +213,23 @@ def test_soak_is_waited_for(ground: Ground) -> None:
     ground.run("deploy", "-e", "qa", "--ref", "HEAD")
     refused = str(ground.deploy("-e", "dev", expect=42)["output"])
     assert "it has been in qa for 0 of 30 minutes; wait until" in refused
+
+
+def test_entry_that_no_listed_key_signed_proves_nothing(ground: Ground) -> None:
+    """Whoever may push to the ledger can write that something was live elsewhere."""
+    ours, _ = make_ssh_key(ground.top, "ci")
+    make_ssh_key(ground.top, "eve")
+    listed = f'[keys]\nci = "{" ".join(ours.split()[:2])}"\n[ledger]\nsigning_key = "{ground.top}/key-'
+    ground.release("1")
+    stages(ground, f'{listed}ci"\n{RULES}')
+    ground.run("deploy", "-e", "qa", "--ref", "HEAD")
+    ground.deploy("-e", "dev")
+    ground.release("2")
+    stages(ground, f'{listed}eve"\n{RULES}')
+    ground.run("deploy", "-e", "qa", "--ref", "HEAD")
+    assert "it was never live and healthy in qa" in str(ground.deploy("-e", "dev", expect=42)["output"])
+    ground.release("2")
+    stages(ground, f'{listed}ci"\n{RULES}')
+    ground.run("deploy", "-e", "qa", "--ref", "HEAD")
+    ground.deploy("-e", "dev")
+    assert live(ground) == {"api": "2", "site": "2"}
