@@ -276,3 +276,18 @@ def test_a_job_of_a_fork_may_not_comment_and_does_not_fail_for_that(directory: P
         event.write_text(json.dumps({"pull_request": {"number": 1, **sides}}))
         said = comment(delivery, clone, environ=job, expect=code)
         assert "does not allow this to the token" in said
+
+
+def test_a_commit_is_deployed_once_its_pull_request_was_approved(directory: Path, double: Double) -> None:
+    delivery = delivery_at(directory, double.url, more="[protection.dev]\napprovals = 1\n")
+    delivery.release("1.0")
+    clone = delivery.clone("ci")
+    delivery.run(clone, *DEPLOY, environ=FORGE_TOKEN)
+    commit = delivery.release("2.0")
+    said = delivery.run(clone, *DEPLOY, expect=43, environ=FORGE_TOKEN)
+    assert "the protection of dev refuses this deployment: approvals" in said
+    pull = double.pull("feature", "dev", state="merged", merge_commit=commit, author="bot")
+    pull.reviews.append({"user": "bot", "state": "APPROVED", "at": "2026-11-01T11:00:00Z"})
+    delivery.run(clone, *DEPLOY, expect=43, environ=FORGE_TOKEN)
+    pull.reviews.append({"user": "ada", "state": "APPROVED", "at": "2026-11-01T11:00:00Z"})
+    delivery.run(clone, *DEPLOY, environ=FORGE_TOKEN)
