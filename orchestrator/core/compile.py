@@ -254,7 +254,7 @@ def _decide(
 def _reason_to_install(version: str, release: str, found: ObservedPlacement) -> str:
     known = next((one for one in found.releases if one.release == release), None)
     if known is not None and known.state == "bad":
-        return f"git asks for {version}, which was switched back here before"
+        return f"git asks for {version}, which is marked bad here"
     if found.version != version:
         return f"git asks for {version}"
     return f"{version} has other bytes or is unpacked otherwise than the release that is live"

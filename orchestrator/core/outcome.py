@@ -164,16 +164,13 @@ def _fold_step(
     undone = _fold_undo(step, reports.get("undo"), said.get("undo"), settled or activated)
     if undone is not None:
         return undone
-    if (
-        settled is not None
-        and settled.get("result") == "unchanged"
-        and activated
-        and activated.get("problem")
-    ):
+    if settled is not None and settled.get("result") == "unchanged":
         # Nothing had to be switched back; what kept the release from going live still is what happened.
-        problem = activated["problem"]
-        kind, message = str(problem["kind"]), str(activated["message"])
-        return _outcome(step, "failed", step.from_version, message, kind=kind)
+        if activated and (problem := activated.get("problem")):
+            message = str(activated["message"])
+            return _outcome(step, "failed", step.from_version, message, kind=str(problem["kind"]))
+        if activated is None and "activate" in reports:
+            return _silence(step, reports["activate"], "failed")
     if settled is not None:
         merged = {**(activated or {}), **settled, "from": activated or {}}
         changed = bool((activated or {}).get("changed")) or bool(settled["changed"])

@@ -91,7 +91,7 @@ def test_release_that_was_switched_back_before_is_called_that() -> None:
     wanted = release_name(application.artifact, application.version, SHA)
     known = KeptRelease(release=wanted, version="2.0.0", artifact_sha256=SHA, state="bad")
     plan = make_plan(desired, converged(desired, version="1.0.0", release="1.0.0-x", releases=(known,)))
-    assert only_step(plan) == ("install", "1.0.0", "git asks for 2.0.0, which was switched back here before")
+    assert only_step(plan) == ("install", "1.0.0", "git asks for 2.0.0, which is marked bad here")
 
 
 def test_host_that_did_not_answer_gets_an_unknown_step_and_is_listed() -> None:

@@ -85,6 +85,21 @@ def test_failed_activation_that_left_nothing_to_switch_back_is_a_failure() -> No
     )
 
 
+def test_host_that_said_nothing_when_it_was_to_switch_and_has_nothing_to_switch_back_has_failed() -> None:
+    problem = {"kind": "host", "message": "ended with 137", "resolution": "look there"}
+    silent = replace(said("activate"), result={"placements": [], "problem": problem})
+    settled = said("settle", result="unchanged", changed=False, message="this run changed nothing here")
+    outcome = fold(said("stage"), silent, settled)
+    one = outcome.placements[0]
+    assert (outcome.verdict, one.result, one.version, one.message) == (
+        "failed",
+        "failed",
+        "",
+        "ended with 137",
+    )
+    assert one.resolution == "look there"
+
+
 def test_answer_without_result_is_unknown() -> None:
     assert fold(said("activate")).verdict == "unknown"
 

@@ -26,7 +26,7 @@ def test_failed_health_is_said_by_the_host_the_table_and_the_error(ground: Groun
     assert output.count("answered 500") == 3
     assert "ansible: " not in output
     planned = ground.run("plan")
-    assert planned.count("git asks for 2, which was switched back here before") == 2
+    assert planned.count("git asks for 2, which is marked bad here") == 2
     assert "drift" in ground.run("status", "dev", "--limit", "h1", "--detailed-exitcode", expect=2)
     ground.git("reset", "--quiet", "--hard", "HEAD^")
     table = ground.run("status", "dev", "--limit", "h1", "--application", "site", "--detailed-exitcode")

@@ -13,21 +13,29 @@ PYTHON = f"{DIRECTORY}/python"
 # Runs the real program in its own process; it only looks at what the program is about to do.
 _PROGRAM = """\
 #!/usr/bin/python3 -IS
-import io, json, os, re, sys, time
+import json, os, re, sys, time
 directory = "/var/lib/stepping"
-sources, asked = sys.stdin.buffer.readline(), sys.stdin.buffer.readline()
-phase = json.loads(asked)["phase"]
+sources, phase, wanted, reached = sys.stdin.buffer.readline(), "", {}, True
 if os.path.exists(directory + "/replace.json"):
     with open(directory + "/replace.json") as file:
         old, new = json.load(file)
-    assert sources.count(old.encode()) == 1, old
-    sources = sources.replace(old.encode(), new.encode())
-try:
-    with open(directory + "/wanted.json") as file:
-        wanted = json.load(file)
-except FileNotFoundError:
-    wanted = {}
-reached = json.loads(asked)["check"] or wanted.get("phase") != phase
+    program = json.loads(sources)
+    names = [name for name, text in program["source"].items() if old in text]
+    assert len(names) == 1 and program["source"][names[0]].count(old) == 1, old
+    program["source"][names[0]] = program["source"][names[0]].replace(old, new)
+    program["code"].pop(names[0], None)
+    sources = json.dumps(program).encode() + b"\\n"
+def begin(asked):
+    global phase, wanted, reached
+    request, reached = json.loads(asked), True
+    phase = request["phase"]
+    try:
+        with open(directory + "/wanted.json") as file:
+            wanted = json.load(file)
+    except FileNotFoundError:
+        wanted = {}
+    reached = request["check"] or wanted.get("phase") != phase
+    look("begin", phase)
 def look(event, detail):
     global reached
     if reached or event != wanted["event"] or not re.search(wanted["match"], detail):
@@ -46,9 +54,19 @@ class Output:
         return sys.__stdout__.write(text)
     def flush(self):
         sys.__stdout__.flush()
+class Buffer:
+    unread = [sources]
+    def readline(self):
+        if self.unread:
+            return self.unread.pop()
+        line = sys.__stdin__.buffer.readline()
+        if line:
+            begin(line)
+        return line
+    def read(self, size):
+        return sys.__stdin__.buffer.read(size)
 class Input:
-    buffer = io.BytesIO(sources + asked)
-look("begin", phase)
+    buffer = Buffer()
 sys.stdin, sys.stdout = Input, Output()
 sys.addaudithook(lambda event, arguments: reached or look(event, repr(arguments)))
 exec(compile(sys.argv[-1], "<bootstrap>", "exec"), {"__name__": "__main__"})

@@ -158,6 +158,7 @@ def test_deploy_update_settings_rollback_drift_and_removal(containers: Container
     assert served(host, "version") == "2.0"
     containers.command("rollback", "-e", "dev", "--to", "1.0", "-a", "shop")
     assert served(host, "version") == "1.0"
+    containers.command("unhold", "dev", "shop")
     assert deploy(containers, host, "2.0") == "deployed"
 
     host.run(f"sed -i s/--read-only// /etc/systemd/system/{UNIT}")

@@ -71,6 +71,7 @@ def test_install_update_rollback_drift_and_removal(packages: Packages, host: Hos
 
     packages.command("rollback", "-e", "dev")
     assert installed(host) == "1.0"
+    packages.command("unhold", "dev", "shop")
     packages.entry["package"] = {"allow_downgrade": True}
     assert deploy(packages, host, "1.10") == "deployed"
     assert deploy(packages, host, "1.0") == "deployed"
