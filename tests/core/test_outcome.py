@@ -100,6 +100,12 @@ def test_host_that_said_nothing_when_it_was_to_switch_and_has_nothing_to_switch_
     assert one.resolution == "look there"
 
 
+def test_host_that_had_nothing_to_do_and_nothing_to_switch_back_is_unchanged() -> None:
+    activated = said("activate", result="unchanged", changed=False, message="already live and healthy")
+    settled = said("settle", result="unchanged", changed=False, message="this run changed nothing here")
+    assert fold(said("stage"), activated, settled).placements[0].result == "unchanged"
+
+
 def test_answer_without_result_is_unknown() -> None:
     assert fold(said("activate")).verdict == "unknown"
 
