@@ -37,6 +37,7 @@ class BranchTree:
         ref: the branch's full name; empty for a commit by its name.
         stack: the stack's directory inside the repository, or empty.
         files: blob by path.
+        settings_text: orchestrator.toml, read at once since the repository may be closed later; None: there is none.
     """
 
     repository: StateRepository
@@ -44,6 +45,7 @@ class BranchTree:
     commit: str
     stack: str
     files: Mapping[str, str]
+    settings_text: bytes | None = None
 
     @property
     def label(self) -> str:
@@ -80,7 +82,7 @@ class BranchTree:
 
     def settings(self) -> Settings:
         """orchestrator.toml; without one, the defaults."""
-        return parse_settings(self.read(SETTINGS), SETTINGS, read_schema("settings"))
+        return parse_settings(self.settings_text, SETTINGS, read_schema("settings"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +123,7 @@ def read_branch(repository: StateRepository, branches: tuple[str, ...], stack: s
     for branch in branches:
         commit = repository.fetch(HEADS + branch)
         if commit:
-            files = repository.files(commit)
-            return BranchTree(
-                repository=repository, ref=HEADS + branch, commit=commit, stack=stack, files=files
-            )
+            return _tree(repository, HEADS + branch, commit, stack)
     raise RevisionError(
         f"there is no branch {branches[0]!r} at {repository.shown}",
         resolution="correct the name, or push the branch",
@@ -143,7 +142,16 @@ def read_commit(repository: StateRepository, commit: str, stack: str) -> BranchT
             f"{repository.shown} does not have the commit {commit[:10]}",
             resolution="it was perhaps rewritten; name a branch instead",
         )
-    return BranchTree(repository=repository, ref="", commit=found, stack=stack, files=repository.files(found))
+    return _tree(repository, "", found, stack)
+
+
+def _tree(repository: StateRepository, ref: str, commit: str, stack: str) -> BranchTree:
+    files = repository.files(commit)
+    blob = files.get(PurePosixPath(stack, SETTINGS).as_posix())
+    text = None if blob is None else repository.read(blob)
+    return BranchTree(
+        repository=repository, ref=ref, commit=commit, stack=stack, files=files, settings_text=text
+    )
 
 
 def read_environment_document(

@@ -291,3 +291,16 @@ def test_a_commit_is_deployed_once_its_pull_request_was_approved(directory: Path
     delivery.run(clone, *DEPLOY, expect=43, environ=FORGE_TOKEN)
     pull.reviews.append({"user": "ada", "state": "APPROVED", "at": "2026-11-01T11:00:00Z"})
     delivery.run(clone, *DEPLOY, environ=FORGE_TOKEN)
+
+
+def test_set_opens_one_pull_request_and_updates_it(directory: Path, double: Double) -> None:
+    delivery = delivery_at(directory, double.url)
+    delivery.release("1.0")
+    clone = delivery.clone("ci")
+    for version, said in (("2.0", "opened"), ("3.0", "updated")):
+        (delivery.artifacts / f"site-{version}.txt").write_text(version)
+        command = ("set", f"site={version}", "--branch", "dev", "--pr", "--reviewer", "ada")
+        assert f"pull request {said}: " in delivery.run(clone, *command, environ=FORGE_TOKEN)
+    (pull,) = double.pulls.values()
+    assert (pull.source, pull.target) == ("orchestrator/set/dev/site", "dev")
+    assert "3.0" in pull.title

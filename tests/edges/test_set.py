@@ -148,6 +148,7 @@ def test_stack_in_a_directory_is_set_there(branches: Branches) -> None:
 
 
 def test_pull_request_branch_is_one_for_the_same_applications_and_replaced(branches: Branches) -> None:
+    branches.commit("dev", {"orchestrator.toml": "format = 1\n"})
     output = branches.run("set", "api=2", "-b", "dev", "--pr", "--reviewer", "alice")
     own = "orchestrator/set/dev/api"
     assert f"open a pull request from {own} into dev there, by hand" in output
