@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from orchestrator.core.inventory import private_key_path
 from orchestrator.core.model import Host
+
+SLOW_KEY_EXCHANGE = "sntrup761"
+QUICK_KEY_EXCHANGES = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
 
 
 def render_known_hosts(hosts: Iterable[Host]) -> str:
@@ -22,12 +25,30 @@ def known_name(host: Host) -> str:
     return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
 
 
-def render_ssh_config(hosts: Iterable[Host], *, directory: str, known_hosts: str) -> str:
+def quick_key_exchange(supported: Collection[str]) -> str:
+    """`KexAlgorithms` that puts the quick ones first; empty where ssh does so by itself.
+
+    OpenSSH 9.0 to 9.9 prefer sntrup761x25519, which costs a client 70 ms of CPU where curve25519 takes 5; ML-KEM,
+    from 9.9 on, is post-quantum and quick.
+
+    Args:
+        supported: what `ssh -Q kex` lists.
+    """
+    if not any(name.startswith(SLOW_KEY_EXCHANGE) for name in supported):
+        return ""
+    quick = [name for name in QUICK_KEY_EXCHANGES if name in supported]
+    return f"^{','.join(quick)}" if quick else ""
+
+
+def render_ssh_config(
+    hosts: Iterable[Host], *, directory: str, known_hosts: str, key_exchange: str = ""
+) -> str:
     """A configuration in which a pinned key is the only one accepted, and others need a known_hosts entry.
 
     Args:
         directory: where `known_hosts` of `render_known_hosts` lies, absolute.
         known_hosts: another file of the user's, or empty.
+        key_exchange: `KexAlgorithms` where the user has not said otherwise; empty: ssh's own.
     """
     lines = []
     remote = sorted((host for host in hosts if host.connection == "ssh"), key=lambda host: host.name)
@@ -52,6 +73,7 @@ def render_ssh_config(hosts: Iterable[Host], *, directory: str, known_hosts: str
         "Match all",
         "  ServerAliveInterval 15",
         "  ServerAliveCountMax 4",
+        *([f"  KexAlgorithms {key_exchange}"] if key_exchange else []),
     ]
     return "\n".join(lines) + "\n"
 

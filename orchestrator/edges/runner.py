@@ -11,14 +11,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.core.model import Host, Reference
 from orchestrator.core.outcome import HostReport
-from orchestrator.core.ssh import render_known_hosts, render_ssh_config
+from orchestrator.core.ssh import quick_key_exchange, render_known_hosts, render_ssh_config
 from orchestrator.core.unsafe_yaml import render_unsafe_yaml
 from orchestrator.edges.ansible_content import ansible_content
 from orchestrator.edges.ansible_process import STATISTICS, EventStream, ansible_environment, read_event
@@ -78,7 +78,12 @@ class Workspace:
             write_private(path / "known_hosts", render_known_hosts(hosts))
             write_private(
                 path / "ssh_config",
-                render_ssh_config(hosts, directory=str(path), known_hosts=known_hosts),
+                render_ssh_config(
+                    hosts,
+                    directory=str(path),
+                    known_hosts=known_hosts,
+                    key_exchange=quick_key_exchange(supported_key_exchanges(hosts)),
+                ),
             )
             with keys_in_agent(hosts, secrets):
                 yield cls(path=path, hosts=hosts, secrets=secrets, known_hosts=known_hosts, running=running)
@@ -246,6 +251,17 @@ def remove_abandoned(parent: Path) -> None:
         with contextlib.suppress(OSError):
             if owner.stat().st_uid == os.getuid() and is_gone(owner.read_text(encoding="utf-8")):
                 shutil.rmtree(owner.parent, ignore_errors=True)
+
+
+def supported_key_exchanges(hosts: Iterable[Host]) -> tuple[str, ...]:
+    """What ssh here can do; nothing when no host needs it, or it cannot be asked."""
+    if not any(host.connection == "ssh" for host in hosts):
+        return ()
+    try:
+        asked = subprocess.run(["ssh", "-Q", "kex"], capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(asked.stdout.split())
 
 
 def write_private(path: Path, content: str) -> None:

@@ -20,7 +20,7 @@ from orchestrator.core.inventory import (
     render_credentials,
 )
 from orchestrator.core.model import Credentials, Reference
-from orchestrator.core.ssh import render_known_hosts, render_ssh_config
+from orchestrator.core.ssh import quick_key_exchange, render_known_hosts, render_ssh_config
 from orchestrator.core.unsafe_yaml import render_unsafe_yaml
 from tests.core.values import (
     make_application,
@@ -199,6 +199,33 @@ def test_connection_that_falls_silent_ends_and_the_users_own_settings_come_first
     config = render_ssh_config((make_host(),), directory="/d", known_hosts="")
     _, _, after = config.partition("Include /etc/ssh/ssh_config\n")
     assert after.split("\n")[:3] == ["Match all", "  ServerAliveInterval 15", "  ServerAliveCountMax 4"]
+
+
+@pytest.mark.parametrize(
+    ("supported", "value"),
+    [
+        ("curve25519-sha256 ecdh-sha2-nistp256", ""),
+        (
+            "ecdh-sha2-nistp256 curve25519-sha256 sntrup761x25519-sha512@openssh.com",
+            "^curve25519-sha256",
+        ),
+        (
+            "curve25519-sha256 sntrup761x25519-sha512 mlkem768x25519-sha256",
+            "^mlkem768x25519-sha256,curve25519-sha256",
+        ),
+        ("sntrup761x25519-sha512", ""),
+        ("", ""),
+    ],
+)
+def test_quick_key_exchanges_come_first_where_ssh_prefers_a_slow_one(supported: str, value: str) -> None:
+    assert quick_key_exchange(supported.split()) == value
+
+
+def test_key_exchange_is_the_users_where_the_user_says() -> None:
+    config = render_ssh_config((make_host(),), directory="/d", known_hosts="", key_exchange="^a,b")
+    _, _, after = config.partition("Include /etc/ssh/ssh_config\n")
+    assert "  KexAlgorithms ^a,b\n" in after
+    assert "KexAlgorithms" not in render_ssh_config((make_host(),), directory="/d", known_hosts="")
 
 
 def test_jump_host_gets_a_key() -> None:

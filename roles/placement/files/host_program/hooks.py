@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-from host_program import commands
 from host_program.problems import Problem
 
 TIMEOUT_SECONDS = 300.0
@@ -18,12 +17,13 @@ def of_event(placement, event):
 
 def would(placement, *events):
     """What check mode says about them, as the end of a sentence; empty when there are none."""
-    told = [
-        "{} {}".format(event, commands.describe(hook["command"]))
-        for event in events
-        for hook in of_event(placement, event)
-    ]
-    return "; would run {}".format(", ".join(told)) if told else ""
+    wanted = [(event, hook["command"]) for event in events for hook in of_event(placement, event)]
+    if not wanted:
+        return ""
+    from host_program import commands
+
+    told = ["{} {}".format(event, commands.describe(command)) for event, command in wanted]
+    return "; would run {}".format(", ".join(told))
 
 
 def run(event, placement, request, around):
@@ -53,6 +53,8 @@ def run(event, placement, request, around):
 
 def run_one(event, hook, placement, request, around):
     """The hook has run: `event`, `command`, `exit` (None: not started, or its time was over), `seconds`, `message`."""
+    from host_program import commands
+
     began = time.monotonic()
     secrets = _secrets(hook, placement, request)
     told = commands.describe(hook["command"])

@@ -1,8 +1,11 @@
-"""What follows the link: the process of a service, a container, or the package that is installed. Sites have none."""
+"""What follows the link: the process of a service, a container, or the package that is installed. Sites have none.
+
+What a kind needs is imported where that kind is met: most hosts have one, and an import costs them more than the work.
+"""
 
 from __future__ import annotations
 
-from host_program import processes, services
+import os
 
 
 def stage(placement, request):
@@ -15,7 +18,13 @@ def stage(placement, request):
         from host_program import containers
 
         return containers.stage(placement, request)
-    return services.stage(placement, request)
+    if placement.get("service"):
+        from host_program import services
+
+        return services.stage(placement, request)
+    from host_program import staging
+
+    return staging.stage(placement, request)
 
 
 def start(here, name):
@@ -26,11 +35,15 @@ def start(here, name):
     """
     if not _package(here.receipt, name):
         removed = _remove_package(here)
+        if not _process(here.receipt, name):
+            return "", removed
+        from host_program import processes
+
         problem, changed = processes.start(here, name)
         return problem, changed or removed
     from host_program import packages
 
-    removed = processes.remove(here)
+    removed = _remove_process(here)
     problem, changed = packages.start(here, name)
     return problem, changed or removed
 
@@ -45,13 +58,17 @@ def stays(here, name, *, restarted):
         from host_program import packages
 
         return packages.stays(here, restarted=restarted)
+    if not _process(here.receipt, name):
+        return ""
+    from host_program import processes
+
     return processes.stays(here, name, restarted=restarted)
 
 
 def remove(here):
     """Nothing of the placement runs or is installed; true when something was."""
     removed = _remove_package(here)
-    removed = processes.remove(here) or removed
+    removed = _remove_process(here) or removed
     if here.receipt.get("images"):
         from host_program import containers
 
@@ -61,7 +78,10 @@ def remove(here):
 
 def prune(here):
     """Nothing is left of releases that are kept no longer."""
-    services.prune(here.directory, here.receipt)
+    if os.path.isdir(os.path.join(here.directory, "services")):
+        from host_program import services
+
+        services.prune(here.directory, here.receipt)
     if here.receipt.get("images"):
         from host_program import containers
 
@@ -74,6 +94,10 @@ def observe(directory, receipt, name, verify):
         from host_program import packages
 
         return packages.observe(receipt, receipt["releases"][name], verify)
+    if not _process(receipt, name):
+        return {}, []
+    from host_program import processes
+
     found, problems = processes.observe(directory, receipt, name)
     if (receipt["releases"].get(name) or {}).get("image"):
         from host_program import containers
@@ -84,6 +108,20 @@ def observe(directory, receipt, name, verify):
 
 def _package(receipt, name):
     return (receipt["releases"].get(name) or {}).get("package")
+
+
+def _process(receipt, name):
+    """Whether that release runs, or something of the placement still does."""
+    record = receipt["releases"].get(name) or {}
+    return record.get("service") or receipt.get("units") or receipt.get("process")
+
+
+def _remove_process(here):
+    if not _process(here.receipt, ""):
+        return False
+    from host_program import processes
+
+    return processes.remove(here)
 
 
 def _remove_package(here):

@@ -27,9 +27,6 @@ DESCRIPTION = "configuration.json"
 
 def stage(placement, request):
     """As `staging.stage`, and what a service is started with lies ready and is verified."""
-    wanted = placement.get("service")
-    if not wanted:
-        return staging.stage(placement, request)
     refuse(placement, request)
     result = staging.stage(placement, request)
     if result.get("upload"):
