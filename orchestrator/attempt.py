@@ -27,6 +27,7 @@ from orchestrator.deployment import Deployment
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.git_ledger import OUTAGE_SECONDS, Recorded
 from orchestrator.edges.held_lock import HeldLock
+from orchestrator.edges.runner import Workspace
 from orchestrator.edges.state import State, open_state, this_process
 from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError
 from orchestrator.intent import Intent, manifest_version_at
@@ -48,10 +49,11 @@ from orchestrator.tip import Choice, choose, moved_on
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """Made with the first four; the others are there once they are known.
+    """Made with the first five; the others are there once they are known.
 
     Attributes:
         closing: called before the record is closed; returns what the record is to say as well.
+        workspace: one in which ansible starts already; None: one is opened.
         nothing: why there is nothing to do (no environment's branch, superseded), one sentence.
         output: what ansible printed.
         recorded: where the record is.
@@ -63,6 +65,7 @@ class Attempt:
     listener: Listener
     cancelled: Callable[[], bool] = lambda: False
     closing: Callable[[Attempt, Record], tuple[str, ...]] = lambda _attempt, _record: ()
+    workspace: Workspace | None = None
     nothing: str = ""
     choice: Choice | None = None
     protection: Judgement | None = None
@@ -157,7 +160,7 @@ class Attempt:
 
     def _deploy_alone(self, intent: Intent, selected: Desired, run: Run) -> None:
         """A dry run: no lock, no record."""
-        with workflow.open_workspace(intent) as workspace:
+        with workflow.open_workspace(intent, self.workspace) as workspace:
             deployment = self._deployment(intent, selected, run)
             deployment.on_plan = self._planned_alone
             deployment.begin(workspace)
@@ -166,7 +169,7 @@ class Attempt:
     def _deploy_in_turn(self, state: State, intent: Intent, selected: Desired, run: Run) -> None:
         """Ansible starts while the lock is taken, and asks no host before it is."""
         assert self.choice is not None
-        with workflow.open_workspace(intent) as workspace:
+        with workflow.open_workspace(intent, self.workspace) as workspace:
             deployment = self._deployment(intent, selected, run)
             deployment.begin(workspace)
             with self._locked(state, intent, run) as lock:

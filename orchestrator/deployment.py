@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from orchestrator import workflow
 from orchestrator.core.artifacts import ResolvedArtifact
@@ -91,6 +90,7 @@ class Deployment:
         if not self.hosts:
             return
         hosts, self._workspace = (*self.hosts, *self._balancers()), workspace
+        self._export_own_roles(workspace)
         self._running = workspace.start(
             "deploy",
             workflow.inventory_of(self.intent, hosts),
@@ -104,8 +104,8 @@ class Deployment:
             references=workflow.become_passwords(hosts) | self.planner.references(),
             check=self.check,
             diff=self.diff,
-            forks=self.forks or workflow.default_forks(len(hosts)),
-            roles=self._own_roles(workspace),
+            forks=self.forks,
+            connects=True,
             cancelled=self._ended,
         )
 
@@ -135,17 +135,16 @@ class Deployment:
         reports = (*done.reports, *self._put_back(done.reports, complete=complete))
         return self._fold(reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
 
-    def _own_roles(self, workspace: Workspace) -> Path | None:
-        """The deployment repository's own roles, of the commit, where placements have one."""
+    def _export_own_roles(self, workspace: Workspace) -> None:
+        """The deployment repository's own roles, of the commit, are where ansible looks, if placements have one."""
         desired = self.intent.desired
         wanted = any(placement.role for placement in desired.placements)
         if not wanted and not (desired.prune and self.intent.repository.own_roles(self.intent.revision)):
-            return None
+            return
         self._has_own_roles = True
         target = workspace.path / "roles"
         target.mkdir(mode=0o700)
         self.intent.repository.export_roles(self.intent.revision, target)
-        return target
 
     def _balancers(self) -> tuple[Host, ...]:
         return workflow.balancers_of(self.intent, self.selected, self.hosts)
@@ -164,7 +163,6 @@ class Deployment:
             workflow.inventory_of(self.intent, hosts),
             render_deployment(self.intent.desired, self.intent.identity, self.run),
             references=workflow.become_passwords(hosts),
-            forks=workflow.default_forks(len(hosts)),
         )
         running.server.decide(self._rollout)
         return running.follow(self.on_report).reports

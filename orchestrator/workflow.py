@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import secrets as randomness
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -38,7 +37,6 @@ __all__ = [
     "become_passwords",
     "closed_now",
     "compile_intent",
-    "default_forks",
     "environments_of",
     "fingerprints_of",
     "fold_observed",
@@ -76,9 +74,16 @@ def resolve(intent: Intent, *, offline: bool) -> dict[str, ResolvedArtifact]:
 
 
 @contextlib.contextmanager
-def open_workspace(intent: Intent) -> Iterator[Workspace]:
-    """The private directory of one command's playbook runs."""
-    with Workspace.open(intent.desired.hosts, intent.secrets, intent.settings.known_hosts) as workspace:
+def open_workspace(intent: Intent, opened: Workspace | None = None) -> Iterator[Workspace]:
+    """The private directory of one command's playbook runs, from which the environment's hosts can be reached.
+
+    Args:
+        opened: one that is open, and stays open; None: another one.
+    """
+    with (
+        contextlib.nullcontext(opened) if opened is not None else Workspace.open() as workspace,
+        workspace.reach(intent.desired.hosts, intent.secrets, intent.settings.known_hosts),
+    ):
         yield workspace
 
 
@@ -106,7 +111,7 @@ def observe(
         inventory_of(intent, everybody),
         {"placement_identity": str(intent.identity), "placement_verify": verify},
         references=become_passwords(everybody),
-        forks=forks or default_forks(len(everybody)),
+        forks=forks,
         on_report=on_report,
         cancelled=cancelled,
     )
@@ -151,7 +156,6 @@ def probe(intent: Intent, workspace: Workspace, hosts: tuple[Host, ...]) -> dict
         inventory,
         {"placement_identity": str(intent.identity)},
         references=become_passwords(hosts),
-        forks=default_forks(len(hosts)),
     )
     return {report.host: report for report in run.reports if report.status != "started"}
 
@@ -226,11 +230,6 @@ def new_run(repository: DeploymentRepository, actor: str = "") -> Run:
 def now() -> str:
     """As records and receipts have it."""
     return moment()
-
-
-def default_forks(hosts: int) -> int:
-    """How many hosts ansible works on at once: bounded by what this machine bears."""
-    return max(1, min(hosts, 10 * (os.cpu_count() or 1), 50))
 
 
 def hosts_of(desired: Desired) -> tuple[Host, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from orchestrator.cli.options import make_target, target_options, write_json
 from orchestrator.cli.reports import write_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from orchestrator.attempt import Attempt
     from orchestrator.cli.deployment_view import DeploymentView
+    from orchestrator.edges.runner import Workspace
     from orchestrator.errors import OrchestratorError
     from orchestrator.order import Order
     from orchestrator.rollback import RollbackOrder
@@ -59,17 +61,28 @@ def command(directory: str, /, **options: Any) -> int:
 
 
 def _deploy(directory: str, options: dict[str, Any]) -> int:
-    from orchestrator.edges.required_plan import read_required_plan
+    with starting_ansible(options) as workspace:
+        from orchestrator.edges.required_plan import read_required_plan
 
-    order = make_order(
-        make_target(directory, options, strict=True),
-        options,
-        rollback=_last_good(directory, options) if options["last_good"] else None,
-        verify=options["verify"],
-        prune=options["prune"],
-        required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
-    )
-    return run_order(directory, order, options)
+        order = make_order(
+            make_target(directory, options, strict=True),
+            options,
+            rollback=_last_good(directory, options) if options["last_good"] else None,
+            verify=options["verify"],
+            prune=options["prune"],
+            required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
+        )
+        return run_order(directory, order, options, workspace)
+
+
+@contextlib.contextmanager
+def starting_ansible(options: dict[str, Any]) -> Iterator[Workspace]:
+    """Ansible starts at once, while this process imports, reads and locks; each takes half a second."""
+    from orchestrator.edges.runner import Workspace
+
+    with Workspace.open() as workspace:
+        workspace.prepare("deploy", check=options["check"], diff=options["diff"], forks=options["forks"])
+        yield workspace
 
 
 def _last_good(directory: str, options: dict[str, Any]) -> RollbackOrder:
@@ -85,12 +98,18 @@ def _last_good(directory: str, options: dict[str, Any]) -> RollbackOrder:
 
 
 def run_order(
-    directory: str, order: Order, options: dict[str, Any], *, after: Callable[[Attempt], None] | None = None
+    directory: str,
+    order: Order,
+    options: dict[str, Any],
+    workspace: Workspace,
+    *,
+    after: Callable[[Attempt], None] | None = None,
 ) -> int:
     """The attempt is made, shown and reported; returns its exit code.
 
     Args:
         options: `json_path`, `log_path`, `check` and those of the reports.
+        workspace: where ansible starts already.
         after: called when it has succeeded.
 
     Raises:
@@ -104,7 +123,9 @@ def run_order(
 
     view = DeploymentView(order, quiet=options["json_path"] == "-", log_path=options["log_path"])
     told = ForgeReport(order, view)
-    attempt = Attempt(order=order, listener=told, cancelled=main.cancelled.is_set, closing=told.closing)
+    attempt = Attempt(
+        order=order, listener=told, cancelled=main.cancelled.is_set, closing=told.closing, workspace=workspace
+    )
     failure: OrchestratorError | None = None
     interrupted = False
     with view:

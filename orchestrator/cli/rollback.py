@@ -38,20 +38,24 @@ def command(directory: str, /, **options: Any) -> int:
     never healthy are no targets; the releases that are left are marked bad. Git still wants what it says: its
     deployments are held until git asks for something else, which --pr proposes, or until `orchestrator unhold`.
     """
-    from orchestrator.cli.deploy import run_order
+    from orchestrator.cli.deploy import run_order, starting_ansible
     from orchestrator.cli.lasting_output import lasting_output
-    from orchestrator.intent import Target
 
-    environment = options["environment"]
-    order = make_order(
-        Target(directory=Path(directory), environment=environment, strict=True),
-        options,
-        rollback=read_rollback(directory, environment, options["to"].strip()),
-    )
-    quiet = options["json_path"] == "-"
-    with lasting_output():
+    environment, quiet = options["environment"], options["json_path"] == "-"
+    with lasting_output(), starting_ansible(options) as workspace:
+        from orchestrator.intent import Target
+
+        order = make_order(
+            Target(directory=Path(directory), environment=environment, strict=True),
+            options,
+            rollback=read_rollback(directory, environment, options["to"].strip()),
+        )
         return run_order(
-            directory, order, options, after=lambda attempt: _say_what_git_wants(attempt, quiet, options)
+            directory,
+            order,
+            options,
+            workspace,
+            after=lambda attempt: _say_what_git_wants(attempt, quiet, options),
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import shlex
+from collections.abc import Collection, Iterable, Mapping
 
-from orchestrator.core.inventory import private_key_path
+from orchestrator.core.inventory import jump_chain, private_key_path
 from orchestrator.core.model import Host
 
+CONNECT_SECONDS = 15
 SLOW_KEY_EXCHANGE = "sntrup761"
 QUICK_KEY_EXCHANGES = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
 
@@ -41,13 +43,14 @@ def quick_key_exchange(supported: Collection[str]) -> str:
 
 
 def render_ssh_config(
-    hosts: Iterable[Host], *, directory: str, known_hosts: str, key_exchange: str = ""
+    hosts: Iterable[Host], *, directory: str, known_hosts: str, agent: str = "", key_exchange: str = ""
 ) -> str:
     """A configuration in which a pinned key is the only one accepted, and others need a known_hosts entry.
 
     Args:
         directory: where `known_hosts` of `render_known_hosts` lies, absolute.
         known_hosts: another file of the user's, or empty.
+        agent: the socket of an agent to ask instead of the user's; empty: the user's.
         key_exchange: `KexAlgorithms` where the user has not said otherwise; empty: ssh's own.
     """
     lines = []
@@ -66,6 +69,7 @@ def render_ssh_config(
         "Match all",
         f"  UserKnownHostsFile {directory}/known_hosts {others}",
         "  StrictHostKeyChecking yes",
+        *([f"  IdentityAgent {_quote(agent)}"] if agent else []),
         "  Include ~/.ssh/config",
         "  Include /etc/ssh/ssh_config",
         # A host that vanishes without a word is noticed, where nobody has said otherwise: else a run waits for it,
@@ -76,6 +80,31 @@ def render_ssh_config(
         *([f"  KexAlgorithms {key_exchange}"] if key_exchange else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def render_ssh_command(
+    host: Host, hosts: Mapping[str, Host], *, config: str, command: str
+) -> tuple[str, ...]:
+    """The words that run a command there as Ansible does (user, port, key, jumps, sudo), and ask nobody anything.
+
+    Args:
+        hosts: of the environment, by name.
+        config: the file that `render_ssh_config` is in.
+        command: one line for the host's shell.
+    """
+    words = ["ssh", "-F", config, "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    words += ["-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", f"Port={host.port}"]
+    if host.user:
+        words += ["-l", host.user]
+    key = private_key_path(host.private_key)
+    if key:
+        words += ["-o", f"IdentityFile={_quote(key)}"]
+    if host.proxy_jump:
+        words += ["-J", jump_chain(host, hosts)]
+    line = f"/bin/sh -c {shlex.quote(command)}"
+    if host.become:
+        line = f"sudo -H -n -u {shlex.quote(host.become_user or 'root')} {line}"
+    return (*words, "--", host.address, line)
 
 
 def _jump_keys(hosts: list[Host]) -> dict[str, str]:

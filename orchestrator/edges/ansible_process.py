@@ -24,6 +24,7 @@ KEPT_VARIABLES = (
     "TZ",
     "SSH_AUTH_SOCK",
     "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
     "TMPDIR",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
@@ -49,6 +50,7 @@ PHASES = {
     "Undrain |": "undrain",
     "Own | Note": "own",
 }
+LAUNCHER = Path(__file__).with_name("ansible_launcher.py")
 STATISTICS = "playbook_on_stats"
 REPORT = "orchestrator_report"
 CLOSING_SECONDS = 10
@@ -61,13 +63,15 @@ _STATUS: Mapping[str, Literal["started", "ok", "failed", "unreachable"]] = {
 
 
 class EventStream:
-    """ansible-runner in a thread of its own."""
+    """ansible-runner in a thread of its own.
 
-    def __init__(
-        self, directory: Path, playbook: Path, environment: Mapping[str, str], cancelled: Callable[[], bool]
-    ) -> None:
-        self._directory, self._playbook = directory, playbook
-        self._environment, self._cancelled = environment, cancelled
+    Attributes:
+        cancelled: asked while it runs; then it is ended.
+    """
+
+    def __init__(self, directory: Path, playbook: Path, environment: Mapping[str, str]) -> None:
+        self._directory, self._playbook, self._environment = directory, playbook, environment
+        self.cancelled: Callable[[], bool] = lambda: False
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="ansible-runner", daemon=True)
@@ -121,12 +125,13 @@ class EventStream:
                 fact_cache_type="memory",
                 quiet=True,
                 event_handler=self._enqueue,
-                cancel_callback=lambda: self._abandoned or self._cancelled(),
+                cancel_callback=lambda: self._abandoned or self.cancelled(),
             )
             # It has copied our whole environment, which it would also write to disk.
             own = {name: runner.config.env[name] for name in RUNNER_VARIABLES if name in runner.config.env}
             own["ANSIBLE_CALLBACK_PLUGINS"] = own["ANSIBLE_CALLBACK_PLUGINS"].rpartition(os.pathsep)[2]
             runner.config.env = {**self._environment, **own}
+            runner.config.command[:1] = [sys.executable, "-P", str(LAUNCHER)]
             runner.run()
             self.status = runner.status
         except BaseException as error:
@@ -181,7 +186,7 @@ def ansible_environment(directory: Path, content: Path) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOME": str(directory / "ansible"),
-        "ANSIBLE_ROLES_PATH": str(content / "roles"),
+        "ANSIBLE_ROLES_PATH": f"{content / 'roles'}:{directory / 'roles'}",  # ours first: no other takes their place
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_SSH_ARGS": ssh,
@@ -194,7 +199,7 @@ def ansible_environment(directory: Path, content: Path) -> dict[str, str]:
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
-        "ANSIBLE_INVENTORY_ENABLED": "yaml",
+        "ANSIBLE_INVENTORY_ENABLED": "orchestrator",
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "False",
         "ANSIBLE_REMOTE_TEMP": "~/.ansible/tmp",
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ from typing import Any
 from orchestrator.core.drain_plan import Drains
 from orchestrator.core.model import Reference
 from orchestrator.edges.credentials import SecretSource
+from orchestrator.edges.early_channels import EarlyChannels
 
 QUESTION_BYTES = 64 << 20
 CLOSED = {"error": "the orchestrator has ended"}
@@ -76,24 +78,22 @@ class PlaybookServer:
     """Answers at a Unix socket from `start` to `close`.
 
     Args:
-        references: the secrets that may be asked for.
         report: takes what a host said (`host`, `phase`, `status`, `result`); false when the run has ended.
     """
 
     def __init__(
         self,
         path: Path,
-        secrets: SecretSource,
-        references: Iterable[Reference],
         report: Report = lambda said: False,
     ) -> None:
         self.path = path
-        self._values = {str(reference): secrets.value(reference) for reference in references}
+        self._admitted, self._values = threading.Event(), dict[str, str]()
         self._closed, self._report = False, report
         self._waiting = threading.Lock()
         self._observing, self._observation = threading.Event(), dict[str, Any]()
         self._decided, self._rollout = threading.Event(), Rollout()
-        answer = self._answer
+        self._channels: EarlyChannels | None = None
+        answer, hand_over = self._answer, self._hand_over
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
@@ -101,13 +101,26 @@ class PlaybookServer:
                     question = json.loads(self.rfile.readline(QUESTION_BYTES))
                 except (ValueError, OSError):
                     return
-                if isinstance(question, dict):
+                if isinstance(question, dict) and question.get("ask") == "channel":
+                    hand_over(self.connection, str(question.get("host")))
+                elif isinstance(question, dict):
                     with contextlib.suppress(OSError):  # whoever asked has been killed
                         self.wfile.write(json.dumps(answer(question)).encode() + b"\n")
 
         self._server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
         self._server.daemon_threads = True
         path.chmod(0o600)
+
+    def admit(
+        self,
+        secrets: SecretSource,
+        references: Iterable[Reference],
+        channels: EarlyChannels | None = None,
+    ) -> None:
+        """The playbook may read its inventory, which is there, ask for these secrets, and take these channels over."""
+        self._channels = channels
+        self._values = {str(reference): secrets.value(reference) for reference in references}
+        self._admitted.set()
 
     def let_observe(self, run: Mapping[str, Any]) -> None:
         """Hosts may be asked from now on; until then the observing action waits.
@@ -125,6 +138,9 @@ class PlaybookServer:
 
     def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
         match question.get("ask"):
+            case "inventory":
+                self._admitted.wait()
+                return CLOSED if self._closed else {}
             case "secret":
                 value = self._values.get(str(question.get("reference")))
                 return {"error": "not allowed"} if value is None else {"value": value}
@@ -165,6 +181,18 @@ class PlaybookServer:
             case _:
                 return {"error": "no such question"}
 
+    def _hand_over(self, connection: socket.socket, host: str) -> None:
+        """Whoever asks gets the pipes of that host's channel, or learns that there is none."""
+        files = self._channels.take(host) if self._channels is not None and not self._closed else None
+        line = json.dumps({"open": files is not None}).encode() + b"\n"
+        with contextlib.suppress(OSError):  # whoever asked has been killed
+            if files is None:
+                connection.sendall(line)
+            else:
+                socket.send_fds(connection, [line], [file.fileno() for file in files])
+        for file in files or ():
+            file.close()
+
     def start(self) -> None:
         """It answers until it is closed."""
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
@@ -177,10 +205,13 @@ class PlaybookServer:
         if self._closed:
             return
         self._closed = True
+        self._admitted.set()
         self._observing.set()
         self._decided.set()
         self._server.shutdown()
         self._server.server_close()
+        if self._channels is not None:
+            self._channels.close()
         with self._waiting:
             pass
         self.path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from orchestrator.core.unsafe_yaml import render_unsafe_yaml
 from orchestrator.edges.ansible_content import ansible_content
 from orchestrator.edges.ansible_process import STATISTICS, EventStream, ansible_environment, read_event
 from orchestrator.edges.credentials import SecretSource
+from orchestrator.edges.early_channels import EarlyChannels, open_early
 from orchestrator.edges.playbook_server import PlaybookServer, Rollout
 from orchestrator.edges.process_identity import is_gone, this_process_identity
 from orchestrator.edges.ssh_agent import keys_in_agent
@@ -52,46 +53,79 @@ class PlaybookRun:
     output: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """A private directory for all playbook runs of one command; ssh connections are shared by them."""
 
-    path: Path
-    hosts: tuple[Host, ...]
-    secrets: SecretSource
-    known_hosts: str = ""
-    running: list[RunningPlaybook] = field(default_factory=list)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._hosts: tuple[Host, ...] = ()
+        self._secrets: SecretSource | None = None
+        self._running: list[RunningPlaybook] = []
+        self._prepared: tuple[tuple[object, ...], EventStream, PlaybookServer] | None = None
 
     @classmethod
     @contextlib.contextmanager
-    def open(
-        cls, hosts: tuple[Host, ...], secrets: SecretSource, known_hosts: str = ""
-    ) -> Iterator[Workspace]:
-        """The directory exists while the context is open, its ssh connections too."""
+    def open(cls) -> Iterator[Workspace]:
+        """The directory exists while the context is open, and whatever runs in it."""
         remove_abandoned(Path(tempfile.gettempdir()))
-        path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        write_private(path / OWNER, this_process_identity())
-        running: list[RunningPlaybook] = []
+        workspace = cls(Path(tempfile.mkdtemp(prefix=PREFIX)))
+        write_private(workspace.path / OWNER, this_process_identity())
         try:
-            for name in ("env", "inventory", "cp"):
-                (path / name).mkdir(mode=0o700)
-            write_private(path / "known_hosts", render_known_hosts(hosts))
-            write_private(
-                path / "ssh_config",
-                render_ssh_config(
-                    hosts,
-                    directory=str(path),
-                    known_hosts=known_hosts,
-                    key_exchange=quick_key_exchange(supported_key_exchanges(hosts)),
-                ),
-            )
-            with keys_in_agent(hosts, secrets):
-                yield cls(path=path, hosts=hosts, secrets=secrets, known_hosts=known_hosts, running=running)
+            (workspace.path / "cp").mkdir(mode=0o700)
+            yield workspace
         finally:
-            for playbook in running:
-                playbook.close()
-            _close_connections(path / "cp")
-            shutil.rmtree(path, ignore_errors=True)
+            workspace._close_all()
+            _close_connections(workspace.path / "cp")
+            shutil.rmtree(workspace.path, ignore_errors=True)
+
+    def prepare(
+        self, playbook: str, *, check: bool = False, diff: bool = False, forks: int | None = None
+    ) -> None:
+        """Ansible starts and waits for its inventory, which saves the `start` that asks for the same most of a second.
+
+        Nothing has to be known of hosts yet, and none is asked.
+        """
+        self._close_all()
+        content = ansible_content()
+        for name in ("env", "inventory", "artifacts"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+            (self.path / name).mkdir(mode=0o700)
+        write_private(self.path / "inventory" / "hosts.yml", "")
+        write_private(self.path / "env" / "extravars", "{}")
+        flags = " ".join(flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted)
+        write_private(self.path / "env" / "cmdline", f"--forks {forks or default_forks()} {flags}\n")
+        write_private(self.path / "ansible.cfg", ANSIBLE_CONFIGURATION)
+        write_private(self.path / "env" / "settings", "pexpect_timeout: 0.1\npexpect_use_poll: true\n")
+        socket = self.path / "socket"
+        environment = {**ansible_environment(self.path, content), SOCKET_VARIABLE: str(socket)}
+        stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment)
+        server = PlaybookServer(socket, stream.report)
+        self._prepared = ((playbook, check, diff, forks), stream, server)
+        server.start()
+        stream.start()
+
+    @contextlib.contextmanager
+    def reach(self, hosts: tuple[Host, ...], secrets: SecretSource, known_hosts: str = "") -> Iterator[None]:
+        """While the context is open, these hosts can be reached from here, with their keys.
+
+        Args:
+            known_hosts: a file besides the user's own; empty: none.
+        """
+        self._hosts, self._secrets = hosts, secrets
+        write_private(self.path / "known_hosts", render_known_hosts(hosts))
+        with keys_in_agent(hosts, secrets) as agent:
+            config = render_ssh_config(
+                hosts,
+                directory=str(self.path),
+                known_hosts=known_hosts,
+                agent=agent,
+                key_exchange=quick_key_exchange(supported_key_exchanges(hosts)),
+            )
+            write_private(self.path / "ssh_config", config)
+            try:
+                yield
+            finally:
+                self._close_all()
 
     def run(
         self,
@@ -100,7 +134,7 @@ class Workspace:
         extra_vars: Mapping[str, Any],
         *,
         references: frozenset[Reference] = frozenset(),
-        forks: int = 10,
+        forks: int | None = None,
         on_report: Callable[[HostReport], None] = lambda report: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> PlaybookRun:
@@ -123,35 +157,50 @@ class Workspace:
         references: frozenset[Reference] = frozenset(),
         check: bool = False,
         diff: bool = False,
-        forks: int = 10,
-        roles: Path | None = None,
+        forks: int | None = None,
+        connects: bool = False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> RunningPlaybook:
-        """One of our playbooks has begun. With `release_planner: orchestrator` it waits before it asks any host."""
-        content = ansible_content()
-        while self.running:
-            self.running.pop().close()
-        for name in ("env", "inventory", "artifacts"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
-            (self.path / name).mkdir(mode=0o700)
+        """One of our playbooks has begun; `reach` is open. With `release_planner: orchestrator` it waits before it asks
+        any host.
+
+        Args:
+            forks: how many hosts are worked on at once; None: as many as this machine bears.
+            connects: hosts are connected to at once; the playbook's action works on all of them, and takes that over.
+        """
+        assert self._secrets is not None
+        if self._prepared is None or self._prepared[0] != (playbook, check, diff, forks):
+            self.prepare(playbook, check=check, diff=diff, forks=forks)
+        assert self._prepared is not None
+        _, stream, server = self._prepared
+        self._prepared = None
+        running = RunningPlaybook(hosts=frozenset(inventory["all"]["hosts"]), stream=stream, server=server)
+        self._running.append(running)
         write_private(self.path / "inventory" / "hosts.yml", render_unsafe_yaml(inventory))
         write_private(self.path / "env" / "extravars", render_unsafe_yaml(dict(extra_vars)))
-        flags = " ".join(flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted)
-        write_private(self.path / "env" / "cmdline", f"--forks {forks} {flags}\n")
-        write_private(self.path / "ansible.cfg", ANSIBLE_CONFIGURATION)
-        write_private(self.path / "env" / "settings", "pexpect_timeout: 0.1\npexpect_use_poll: true\n")
-        socket = self.path / "socket"
-        environment = ansible_environment(self.path, content)
-        if roles is not None:  # ours come first: no other role takes their place
-            environment["ANSIBLE_ROLES_PATH"] += f":{roles}"
-        environment[SOCKET_VARIABLE] = str(socket)
-        stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment, cancelled)
-        server = PlaybookServer(socket, self.secrets, references, stream.report)
-        running = RunningPlaybook(hosts=frozenset(inventory["all"]["hosts"]), stream=stream, server=server)
-        self.running.append(running)
-        server.start()
-        stream.start()
+        stream.cancelled = cancelled
+        channels = self._connect(running.hosts, forks) if connects else None
+        server.admit(self._secrets, references, channels)
         return running
+
+    def _connect(self, names: frozenset[str], forks: int | None) -> EarlyChannels:
+        content = ansible_content()
+        return open_early(
+            (host for host in self._hosts if host.name in names),
+            everybody=self._hosts,
+            content=content,
+            config=self.path / "ssh_config",
+            environment=ansible_environment(self.path, content),
+            at_once=forks or default_forks(),
+        )
+
+    def _close_all(self) -> None:
+        if self._prepared is not None:
+            _, stream, server = self._prepared
+            self._prepared = None
+            RunningPlaybook(hosts=frozenset(), stream=stream, server=server).close()
+        while self._running:
+            self._running.pop().close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +300,11 @@ def remove_abandoned(parent: Path) -> None:
         with contextlib.suppress(OSError):
             if owner.stat().st_uid == os.getuid() and is_gone(owner.read_text(encoding="utf-8")):
                 shutil.rmtree(owner.parent, ignore_errors=True)
+
+
+def default_forks() -> int:
+    """How many hosts are worked on at once: bounded by what this machine bears."""
+    return min(10 * (os.cpu_count() or 1), 50)
 
 
 def supported_key_exchanges(hosts: Iterable[Host]) -> tuple[str, ...]:

@@ -13,15 +13,18 @@ from orchestrator.errors import AnsibleError
 
 
 @contextlib.contextmanager
-def keys_in_agent(hosts: tuple[Host, ...], secrets: SecretSource) -> Iterator[None]:
-    """While the context is open, ssh finds these hosts' keys of environment variables in an agent."""
+def keys_in_agent(hosts: tuple[Host, ...], secrets: SecretSource) -> Iterator[str]:
+    """While the context is open, ssh finds these hosts' keys of environment variables in the agent at that socket.
+
+    Where no key lies in one there is no agent, and the socket is empty.
+    """
     keys = {
         host.private_key
         for host in hosts
         if isinstance(host.private_key, Reference) and host.private_key.source == "env"
     }
     if not keys:
-        yield
+        yield ""
         return
     agent = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
     found = dict(part.split(";")[0].split("=", 1) for part in agent.splitlines() if "=" in part)
@@ -38,7 +41,7 @@ def keys_in_agent(hosts: tuple[Host, ...], secrets: SecretSource) -> Iterator[No
                     f"the private key in {key} cannot be used",
                     resolution="it has to be an OpenSSH private key without a passphrase",
                 )
-        yield
+        yield found["SSH_AUTH_SOCK"]
     finally:
         with contextlib.suppress(ProcessLookupError, KeyError, ValueError):
             os.kill(int(found["SSH_AGENT_PID"]), 15)

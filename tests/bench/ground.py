@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from orchestrator.demo.artifact_server import ArtifactServer
+from tests.bench.disks import own_disks
 from tests.bench.measuring import BenchError
 from tests.bench.site import Release, digest, make_site
 from tests.fleet.deployments import PASSWORD, SITE_PORT, Deployments, serve_site
@@ -94,8 +95,13 @@ class Ground:
 @contextmanager
 def open_ground(count: int) -> Iterator[Ground]:
     """Hosts `bench1` … exist while the context is open, with a web server each for what `/srv/site` has live."""
-    with Fleet.create("bench") as fleet, tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        hosts = fleet.start(*(HostSpec(name=f"bench{number}") for number in range(1, count + 1)))
+    names = [f"bench{number}" for number in range(1, count + 1)]
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as directory,
+        own_disks(names, Path(directory)) as disks,
+        Fleet.create("bench") as fleet,
+    ):
+        hosts = fleet.start(*(HostSpec(name=name, directories=disks.get(name, {})) for name in names))
         for host in hosts:
             serve_site(host)
         store = Path(directory) / "nexus"

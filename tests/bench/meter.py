@@ -24,7 +24,8 @@ from typing import IO, Any
 PR_SET_CHILD_SUBREAPER = 36
 POLL_SECONDS = 0.02
 ENDING_SECONDS = 2
-WATCHED = ("ansible-playbook", "ssh")
+WATCHED = {"ansible-playbook": "ansible-playbook", "ansible_launcher.py": "ansible-playbook", "ssh": "ssh"}
+PROGRAMS = len(set(WATCHED.values()))
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -96,12 +97,12 @@ class Watch:
 
     def look(self) -> None:
         """Notes new programs and, when asked, the memory that all descendants have together."""
-        if not self._memory and len(self.started) == len(WATCHED):
+        if not self._memory and len(self.started) == PROGRAMS:
             return
         together = 0
         for pid in descendants(os.getpid()):
             with contextlib.suppress(OSError, ValueError, IndexError):
-                if len(self.started) < len(WATCHED):
+                if len(self.started) < PROGRAMS:
                     self._note(pid)
                 if self._memory:
                     size = proportional_bytes(pid)
@@ -111,9 +112,9 @@ class Watch:
 
     def _note(self, pid: int) -> None:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        names = {Path(word).name for word in words[:2]}
-        for program in WATCHED:
-            if program in names and program not in self.started:
+        names = {Path(word).name for word in words[:3]}
+        for program in {WATCHED[name] for name in names & set(WATCHED)}:
+            if program not in self.started:
                 after = int(stat(pid)[19]) / TICKS - self._began
                 self.started[program] = round(max(0.0, after), 3)
 

@@ -39,8 +39,12 @@ def find_phases(run: Measured) -> tuple[Phase, ...]:
     staged = max(reports["stage"])
     activated = max(reports["activate"] + reports.get("settle", []))
     ends = (
-        ("start", ansible, "interpreter, imports, git, documents, until `ansible-playbook` is started"),
-        ("ansible", connected, "`ansible-playbook` starts, until its first ssh connection"),
+        ("start", ansible, "interpreter and first imports, until `ansible-playbook` is started"),
+        (
+            "read",
+            connected,
+            "git, rules, documents, until the first ssh connection; `ansible-playbook` starts meanwhile",
+        ),
         (
             "observe",
             planned,

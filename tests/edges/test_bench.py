@@ -101,7 +101,7 @@ def test_phases_are_the_whole_run() -> None:
     phases = find_phases(make_run())
     assert {phase.name: round(phase.seconds, 2) for phase in phases} == {
         "start": 0.3,
-        "ansible": 0.6,
+        "read": 0.6,
         "observe": 0.4,
         "stage": 0.7,
         "activate": 0.5,

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.playbook_server import PlaybookServer, Rollout
 from tests.edges.remotes import wait_for
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[PlaybookServer]:
-    started = PlaybookServer(tmp_path / "socket", ControllerSecrets({}), ())
+    started = PlaybookServer(tmp_path / "socket")
     started.start()
     yield started
     started.close()
@@ -79,7 +78,7 @@ def test_report_is_taken_while_the_run_lasts(tmp_path: Path) -> None:
         told.append(said)
         return lasts.pop(0)
 
-    started = PlaybookServer(tmp_path / "socket", ControllerSecrets({}), (), take)
+    started = PlaybookServer(tmp_path / "socket", take)
     started.start()
     answers = []
     for _ in range(3):

@@ -173,6 +173,8 @@ class Fleet:
         options = run_arguments(labels=labels, tmpfs=spec.tmpfs)
         for source, target in mounts.items():
             options += ["--volume", f"{source}:{target}:ro"]
+        for place, directory in spec.directories.items():
+            options += ["--volume", f"{directory}:{place}"]
         options += ["--name", host.container, "--hostname", host.name]
         options += [
             "--network",

@@ -27,6 +27,7 @@ class HostSpec:
     Args:
         name: unique in its fleet; also its host name.
         tmpfs: small file systems by mount point, such as `{"/small": "size=8m"}` (mount options of tmpfs).
+        directories: of this machine, by mount point; the host writes to them.
         python: false removes `python3` from the host.
         podman: it runs containers itself.
         behind: name of the only host that may reach this one's port 22; everybody else is refused.
@@ -34,6 +35,7 @@ class HostSpec:
 
     name: str
     tmpfs: Mapping[str, str] = field(default_factory=dict)
+    directories: Mapping[str, Path] = field(default_factory=dict)
     python: bool = True
     podman: bool = False
     behind: str | None = None

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from controller_program.answers import MARK
 
@@ -61,22 +61,45 @@ class LostError(Exception):
         return bool(self.done["rc"] == SSH_FAILED and not self.refused)
 
 
+class Waiting:
+    """A program that somebody else has started, as far as `Channel` needs to know of its process.
+
+    Args:
+        descriptors: its standard input, output and error.
+    """
+
+    def __init__(self, descriptors: Sequence[int]) -> None:
+        written, *read = descriptors
+        self.stdin: IO[bytes] = os.fdopen(written, "wb", buffering=0)
+        self.stdout, self.stderr = (os.fdopen(descriptor, "rb", buffering=0) for descriptor in read)
+
+    def poll(self) -> None:
+        """Nobody here knows whether it has ended."""
+
+    def wait(self, seconds: float) -> None:
+        """Nobody here waits for it."""
+
+    def kill(self) -> None:
+        """It ends when its pipes are closed."""
+
+
 class Channel:
     """One running program.
 
     Args:
         program: what it reads first.
+        waiting: one that has read it already, and is taken over; None: it is started.
 
     Raises:
         LostError: it did not begin.
         OSError: the local process cannot be started.
     """
 
-    def __init__(self, command: Command, program: bytes) -> None:
-        self._command = command
+    def __init__(self, command: Command, program: bytes, waiting: Waiting | None = None) -> None:
+        self._command, self.is_taken_over = command, waiting is not None
         self._out, self._err, self._ended = bytearray(), bytearray(), False
         self._prompted = False
-        self._process = subprocess.Popen(
+        self._process = waiting or subprocess.Popen(
             command.words,
             cwd=command.cwd,
             stdin=subprocess.PIPE,
@@ -93,6 +116,8 @@ class Channel:
             os.set_blocking(file.fileno(), False)
             self._selector.register(file, selectors.EVENT_READ, kept)
         self.used = time.monotonic()
+        if waiting is not None:
+            return
         try:
             self._become()
             self._send(program)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import resource
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from host_program.problems import from_defect
 
 from controller_program import answers, orchestrator, program, reach
-from controller_program.channel import Channel, Command, LostError
+from controller_program.channel import Channel, Command, LostError, Waiting
 
 IDLE_SECONDS = 20.0
 KEPT_CHANNELS = 200
 DESCRIPTORS = 8192
+DESCRIPTORS_OF_A_PROGRAM = 3
 PHASES = {"rollback": "undo", "absent": "prune"}
 Start = Callable[[], Command]
 
@@ -34,10 +36,18 @@ class Link:
         start: how it is started; called in the thread that asks.
         program: what it reads first.
         keeps: the program stays for further requests.
+        take: descriptors of one that waits already, see `orchestrator.take_channel`; asked once.
     """
 
-    def __init__(self, start: Start, program: bytes, *, keeps: bool) -> None:
-        self._start, self._program, self._keeps = start, program, keeps
+    def __init__(
+        self,
+        start: Start,
+        program: bytes,
+        *,
+        keeps: bool,
+        take: Callable[[], Sequence[int]] = tuple,
+    ) -> None:
+        self._start, self._program, self._keeps, self._take = start, program, keeps, take
         self._command: Command | None = None
         self._channel: Channel | None = None
 
@@ -55,11 +65,18 @@ class Link:
         line = json.dumps(request).encode() + b"\n"
         if self._command is None:
             self._command = self._start()
-        for attempt in (1, 2):
+        attempt = 0
+        while True:
+            attempt += 1
+            channel: Channel | None = None
             try:
-                answer = self._open(self._command).ask(line, tuple(uploads))
+                channel = self._open(self._command)
+                answer = channel.ask(line, tuple(uploads))
             except LostError as lost:
                 self.close()
+                if channel is not None and channel.is_taken_over:
+                    attempt = 0  # why, the next one says
+                    continue
                 if lost.refused:
                     raise AnsibleActionFail(lost.refused) from None
                 if not lost.is_unreachable:
@@ -75,7 +92,6 @@ class Link:
                 if not self._keeps:
                     self.close(wait=True)
                 return answers.parse_answer(answer)
-        raise AssertionError("the last attempt returns or raises")
 
     def close(self, *, wait: bool = False) -> None:
         """The program ends, and has ended when we `wait`; the next question starts another."""
@@ -89,7 +105,10 @@ class Link:
         if channel is not None and (time.monotonic() - channel.used > IDLE_SECONDS or not channel.is_open()):
             self.close()
         if self._channel is None:
-            self._channel = Channel(command, self._program)
+            take, self._take = self._take, tuple
+            descriptors = take()
+            waiting = Waiting(descriptors) if len(descriptors) == DESCRIPTORS_OF_A_PROGRAM else None
+            self._channel = Channel(command, self._program, waiting)
         return self._channel
 
 
@@ -175,7 +194,12 @@ def open_fleet(action: Any, hosts: Mapping[str, Mapping[str, Any]], forks: int) 
 
     for name, variables in hosts.items():
         one = actions[name] = reach.action_on(action, name, variables)
-        one.link = Link(start(one, variables), first_line, keeps=len(hosts) <= KEPT_CHANNELS)
+        one.link = Link(
+            start(one, variables),
+            first_line,
+            keeps=len(hosts) <= KEPT_CHANNELS,
+            take=functools.partial(orchestrator.take_channel, name),
+        )
     return Fleet(actions, forks)
 
 

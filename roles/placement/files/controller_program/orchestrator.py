@@ -37,6 +37,23 @@ def ask(question: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
+def take_channel(host: str) -> tuple[int, ...]:
+    """Descriptors of standard input, output and error of a host program that waits there; none where none does."""
+    path = os.environ.get(SOCKET_VARIABLE)
+    if not path:
+        return ()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(path)
+            connection.sendall(json.dumps({"ask": "channel", "host": host}).encode() + b"\n")
+            _, descriptors, _, _ = socket.recv_fds(connection, 4096, 3)
+    except OSError:
+        return ()
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return tuple(descriptors)
+
+
 def fetch_secret(reference: str) -> str:
     """The value behind a reference: asked of the orchestrator where it runs us, else read here."""
     source, _, name = reference.partition(":")

@@ -1,0 +1,183 @@
+"""Connections that are made while ansible starts: neither ssh's handshake nor the start of the host program needs it.
+
+A channel is an ssh process whose pipes lead to a host program that has read itself and waits for its first request. The
+action that works on the hosts takes the pipes over, see `controller_program.orchestrator.take_channel`; where there is
+none (a sudo password, a host that does not answer) it connects by itself, as ansible does, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import select
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+from orchestrator.core.inventory import DEFAULT_PYTHON
+from orchestrator.core.model import Host
+from orchestrator.core.ssh import render_ssh_command
+
+# What was silent for longer may have been forgotten by something in between.
+FRESH_SECONDS = 20.0
+MOST_HOSTS = 200
+ENDING_SECONDS = 2.0
+POLL_SECONDS = 0.1
+
+
+class EarlyChannels:
+    """Channels that are being opened, from now until `close`.
+
+    Args:
+        commands: host → the words that start its program.
+        program: what each program reads first.
+        environment: of the ssh processes.
+        at_once: how many are opened at a time.
+    """
+
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        program: bytes,
+        environment: Mapping[str, str],
+        at_once: int,
+    ) -> None:
+        self._program, self._environment = program, dict(environment)
+        self._lock, self._closed = threading.Lock(), False
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._taken: set[int] = set()
+        self._pool = ThreadPoolExecutor(max_workers=max(1, at_once), thread_name_prefix="connect")
+        self._opening: dict[str, Future[tuple[subprocess.Popen[bytes], float] | None]] = {
+            name: self._pool.submit(self._open, words) for name, words in commands.items()
+        }
+
+    def take(self, host: str) -> tuple[IO[bytes], IO[bytes], IO[bytes]] | None:
+        """Standard input, output and error of that host's program, once; whoever takes them closes them.
+
+        Waits for a connection that is being made. None when there is none, or it is of no use.
+        """
+        with self._lock:
+            opening = self._opening.pop(host, None)
+        if opening is None or opening.cancel():
+            return None
+        try:
+            opened = opening.result()
+        except CancelledError:
+            return None
+        if opened is None or opened[0].poll() is not None or time.monotonic() - opened[1] > FRESH_SECONDS:
+            return None
+        process = opened[0]
+        self._taken.add(process.pid)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        return process.stdin, process.stdout, process.stderr
+
+    def close(self) -> None:
+        """No channel that was not taken is open, and the processes of the others have ended."""
+        with self._lock:
+            self._closed = True
+            processes = list(self._processes)
+        self._pool.shutdown(cancel_futures=True)
+        for process in processes:
+            if process.pid not in self._taken:
+                _end(process)
+            try:
+                process.wait(ENDING_SECONDS)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                process.wait()
+            for file in (process.stdin, process.stdout, process.stderr):
+                if file is not None:
+                    file.close()
+
+    def _open(self, words: Sequence[str]) -> tuple[subprocess.Popen[bytes], float] | None:
+        with self._lock:
+            if self._closed:
+                return None
+            try:
+                process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    env=self._environment,
+                    start_new_session=True,  # a Ctrl-C is for us, who end in order
+                )
+            except OSError:
+                return None
+            self._processes.append(process)
+        assert process.stdin is not None
+        if self._tell(process.stdin.fileno()):
+            os.set_blocking(process.stdin.fileno(), True)
+            return process, time.monotonic()
+        return None
+
+    def _tell(self, descriptor: int) -> bool:
+        """Whether the program has been written there, as soon as the other side takes it."""
+        os.set_blocking(descriptor, False)
+        rest = memoryview(self._program)
+        while rest and not self._closed:
+            try:
+                if select.select((), (descriptor,), (), POLL_SECONDS)[1]:
+                    rest = rest[os.write(descriptor, rest) :]
+            except (OSError, ValueError):
+                return False
+        return not rest
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The process and what it has started are gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def open_early(
+    hosts: Iterable[Host],
+    *,
+    everybody: Iterable[Host],
+    content: Path,
+    config: Path,
+    environment: Mapping[str, str],
+    at_once: int,
+) -> EarlyChannels:
+    """Channels to those hosts that ssh reaches and that need no password for sudo; to none when they are too many.
+
+    Args:
+        everybody: the environment's hosts, which others may be reached through.
+        content: where the role `placement` is.
+        config: what ssh reads.
+    """
+    program, known = _program(content), {host.name: host for host in everybody}
+    chosen = [host for host in hosts if host.connection == "ssh" and host.become_password is None]
+    commands = {
+        host.name: render_ssh_command(
+            host,
+            known,
+            config=str(config),
+            command=program.command_line(shlex.quote(host.python or DEFAULT_PYTHON)),
+        )
+        for host in chosen
+    }
+    if not 0 < len(commands) <= MOST_HOSTS:
+        return EarlyChannels({}, b"", environment, 1)
+    return EarlyChannels(commands, program.first_line(), environment, min(at_once, len(commands)))
+
+
+def _program(content: Path) -> Any:
+    """The role's module that knows how its host program travels."""
+    path = content / "roles" / "placement" / "files" / "controller_program" / "program.py"
+    spec = importlib.util.spec_from_file_location("orchestrator_host_program", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

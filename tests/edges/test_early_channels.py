@@ -1,0 +1,181 @@
+"""Connections that are made while ansible starts, and how the action takes them over."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from controller_program import orchestrator as asking
+from controller_program.channel import Command
+from controller_program.fleet import Link
+from controller_program.program import command_line, first_line
+from host_program import receipts
+
+from orchestrator.core.ssh import render_ssh_command
+from orchestrator.edges import early_channels
+from orchestrator.edges.credentials import ControllerSecrets
+from orchestrator.edges.early_channels import FRESH_SECONDS, EarlyChannels, open_early
+from orchestrator.edges.playbook_server import PlaybookServer
+from orchestrator.edges.runner import SOCKET_VARIABLE
+from tests.core.values import make_host
+from tests.edges.host import Host
+from tests.edges.remotes import wait_for
+
+OBSERVATION = {"phase": "observe", "identity": "shop/dev", "verify": False, "placements": [], "run": {}}
+CONTENT = Path(__file__).resolve().parents[2]
+Open = Callable[..., EarlyChannels]
+
+
+@pytest.fixture
+def opened(host: Host) -> Iterator[Open]:
+    """Channels to programs of this machine, each started by the given words, or by those of the host program."""
+    made: list[EarlyChannels] = []
+
+    def open_channels(words: Sequence[str] = (), names: Sequence[str] = ("a",)) -> EarlyChannels:
+        usual = ("sh", "-c", command_line(sys.executable))
+        environment = {**os.environ, "ORCHESTRATOR_STATE_DIRECTORY": receipts.state_root()}
+        commands = dict.fromkeys(names, tuple(words) or usual)
+        made.append(EarlyChannels(commands, first_line(), environment, 4))
+        return made[-1]
+
+    yield open_channels
+    for channels in made:
+        channels.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[EarlyChannels], None]]:
+    server = PlaybookServer(tmp_path / "socket")
+    server.start()
+    monkeypatch.setenv(SOCKET_VARIABLE, str(server.path))
+
+    def admit(channels: EarlyChannels) -> None:
+        server.admit(ControllerSecrets({}), (), channels)
+
+    yield admit
+    server.close()
+
+
+def make_link(name: str, script: str) -> Link:
+    command = Command(
+        words=("sh", "-c", script), cwd=None, python="python3", become=None, password="", timeout_seconds=5.0
+    )
+    return Link(lambda: command, first_line(), keeps=True, take=lambda: asking.take_channel(name))
+
+
+def test_action_asks_the_program_that_was_started_early(opened: Open, serve: Any) -> None:
+    serve(opened())
+    link = make_link("a", "echo >&2 this one is not needed; exit 255")
+    assert link.ask(OBSERVATION, ())["observed"] == []
+    assert link.ask(OBSERVATION, ())["observed"] == []
+    link.close(wait=True)
+
+
+def test_channel_that_has_died_since_is_made_again_by_the_action(
+    opened: Open, serve: Any, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the program and ends at the first request, as a connection that breaks in between."""
+    serve(opened(("sh", "-c", "read line; read line; exit 255")))
+    working = f"ORCHESTRATOR_STATE_DIRECTORY={receipts.state_root()} {command_line(sys.executable)}"
+    link = make_link("a", working)
+    assert link.ask(OBSERVATION, ())["observed"] == []
+    link.close(wait=True)
+
+
+def test_why_a_host_cannot_be_reached_is_said_by_the_action(opened: Open, serve: Any, tmp_path: Path) -> None:
+    serve(opened(("sh", "-c", "exit 255")))
+    link = make_link("a", f"echo >> {tmp_path}/tries; echo 'no route to host' >&2; exit 255")
+    with pytest.raises(AnsibleConnectionFailure, match="no route to host"):
+        link.ask(OBSERVATION, ())
+    assert (tmp_path / "tries").read_text() == "\n\n"
+
+
+def test_host_that_nobody_connected_to_has_no_channel(opened: Open, serve: Any) -> None:
+    serve(opened())
+    assert asking.take_channel("b") == ()
+    taken = asking.take_channel("a")
+    assert len(taken) == 3
+    assert asking.take_channel("a") == ()
+    for descriptor in taken:
+        os.close(descriptor)
+
+
+def test_channel_that_nobody_took_for_long_is_not_trusted(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = opened()
+    wait_for(lambda: all(one.done() for one in channels._opening.values()))
+    later = time.monotonic() + FRESH_SECONDS + 1
+    monkeypatch.setattr(early_channels.time, "monotonic", lambda: later)
+    assert channels.take("a") is None
+
+
+def test_program_that_cannot_be_started_is_no_channel(opened: Open) -> None:
+    assert opened(("/no/such/ssh",)).take("a") is None
+
+
+def test_nothing_is_left_of_channels_that_nobody_took(opened: Open) -> None:
+    """Neither of one that waits for requests, nor of one that hangs before it reads its program."""
+    channels = opened(("sh", "-c", "sleep 600"))
+    more = opened()
+    wait_for(lambda: len(channels._processes) == len(more._processes) == 1)
+    began = time.monotonic()
+    channels.close()
+    more.close()
+    assert time.monotonic() - began < 30
+    assert all(one.returncode is not None for one in (*channels._processes, *more._processes))
+    assert more.take("a") is None
+
+
+def test_only_hosts_that_ssh_reaches_without_a_password_are_connected_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = tmp_path / "tried"
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\nfor last; do :; done\necho "$*" >> {tried}\n')
+    ssh.chmod(0o755)
+    hosts = (
+        make_host("by-ssh", address="192.0.2.7"),
+        make_host("local", connection="local"),
+        make_host("asks", become=True, become_password={"env": "SUDO"}),
+    )
+    channels = open_early(
+        hosts,
+        everybody=hosts,
+        content=CONTENT,
+        config=tmp_path / "config",
+        environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        at_once=4,
+    )
+    try:
+        assert channels.take("by-ssh") is None  # it ends at once
+        assert channels.take("local") is channels.take("asks") is None
+        assert tried.read_text().count("192.0.2.7") == 1
+    finally:
+        channels.close()
+
+
+def test_words_of_ssh_are_those_of_the_host() -> None:
+    gate = make_host("gate", address="192.0.2.9", user="ops", port=2022)
+    host = make_host(
+        "in", address="10.0.0.5", user="deploy", port=2222, private_key="/k", proxy_jump="gate", become=True
+    )
+    words = render_ssh_command(
+        host, {"gate": gate, "in": host}, config="/d/config", command="python3 -c 'x y'"
+    )
+    line = " ".join(words)
+    assert words[:3] == ("ssh", "-F", "/d/config")
+    assert '-o Port=2222 -l deploy -o IdentityFile="/k" -J ops@192.0.2.9:2022 -- 10.0.0.5' in line
+    assert words[-1] == """sudo -H -n -u root /bin/sh -c 'python3 -c '"'"'x y'"'"''"""
+    plain = make_host("out", address="192.0.2.1", user="", private_key=None, become=False)
+    assert render_ssh_command(plain, {}, config="/c", command="id")[-3:] == (
+        "--",
+        "192.0.2.1",
+        "/bin/sh -c id",
+    )
