@@ -109,9 +109,14 @@ def observe(
     run = workspace.run(
         "observe",
         inventory_of(intent, everybody),
-        {"placement_identity": str(intent.identity), "placement_verify": verify},
+        {
+            "placement_planner": "orchestrator",
+            "placement_identity": str(intent.identity),
+            "placement_verify": verify,
+        },
         references=become_passwords(everybody),
         forks=forks,
+        connects=True,
         on_report=on_report,
         cancelled=cancelled,
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.attempt_options import attempt_options, make_order
+from orchestrator.cli.early import starting_ansible
 from orchestrator.cli.options import make_target, target_options, write_json
 from orchestrator.cli.reports import write_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from orchestrator.attempt import Attempt
     from orchestrator.cli.deployment_view import DeploymentView
@@ -61,7 +61,8 @@ def command(directory: str, /, **options: Any) -> int:
 
 
 def _deploy(directory: str, options: dict[str, Any]) -> int:
-    with starting_ansible(options) as workspace:
+    flags = {name: options[name] for name in ("check", "diff", "forks")}
+    with starting_ansible("deploy", **flags) as workspace:
         from orchestrator.edges.required_plan import read_required_plan
 
         order = make_order(
@@ -73,16 +74,6 @@ def _deploy(directory: str, options: dict[str, Any]) -> int:
             required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
         )
         return run_order(directory, order, options, workspace)
-
-
-@contextlib.contextmanager
-def starting_ansible(options: dict[str, Any]) -> Iterator[Workspace]:
-    """Ansible starts at once, while this process imports, reads and locks; each takes half a second."""
-    from orchestrator.edges.runner import Workspace
-
-    with Workspace.open() as workspace:
-        workspace.prepare("deploy", check=options["check"], diff=options["diff"], forks=options["forks"])
-        yield workspace
 
 
 def _last_good(directory: str, options: dict[str, Any]) -> RollbackOrder:

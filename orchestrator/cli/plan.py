@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.early import starting_ansible
 from orchestrator.cli.options import make_target, target_options, write_json
 from orchestrator.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.edges.runner import Workspace
 
 CHANGES = 2
 SHOWN_KEYS = 20
@@ -59,6 +63,13 @@ def command(directory: str, /, **options: Any) -> int:
 
 
 def _plan(directory: str, options: dict[str, Any]) -> int:
+    if options["offline"]:
+        return _plan_branch(directory, options, None)
+    with starting_ansible("observe") as workspace:
+        return _plan_branch(directory, options, workspace)
+
+
+def _plan_branch(directory: str, options: dict[str, Any], opened: Workspace | None) -> int:
     from orchestrator import workflow
     from orchestrator.cli.progress import Progress
     from orchestrator.cli.tables import print_plan
@@ -79,7 +90,7 @@ def _plan(directory: str, options: dict[str, Any]) -> int:
     if not offline:
         hosts = workflow.hosts_to_ask(intent, selected, options["limits"])
         names = [host.name for host in hosts]
-        with workflow.open_workspace(intent) as workspace, Progress(names, quiet=True) as progress:
+        with workflow.open_workspace(intent, opened) as workspace, Progress(names, quiet=True) as progress:
             observed = workflow.observe(
                 intent,
                 workspace,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.attempt_options import attempt_options, make_order
+from orchestrator.cli.early import starting_ansible
 
 if TYPE_CHECKING:
     from orchestrator.attempt import Attempt
@@ -38,11 +39,12 @@ def command(directory: str, /, **options: Any) -> int:
     never healthy are no targets; the releases that are left are marked bad. Git still wants what it says: its
     deployments are held until git asks for something else, which --pr proposes, or until `orchestrator unhold`.
     """
-    from orchestrator.cli.deploy import run_order, starting_ansible
+    from orchestrator.cli.deploy import run_order
     from orchestrator.cli.lasting_output import lasting_output
 
     environment, quiet = options["environment"], options["json_path"] == "-"
-    with lasting_output(), starting_ansible(options) as workspace:
+    flags = {name: options[name] for name in ("check", "diff", "forks")}
+    with lasting_output(), starting_ansible("deploy", **flags) as workspace:
         from orchestrator.intent import Target
 
         order = make_order(

@@ -135,6 +135,7 @@ class Workspace:
         *,
         references: frozenset[Reference] = frozenset(),
         forks: int | None = None,
+        connects: bool = False,
         on_report: Callable[[HostReport], None] = lambda report: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> PlaybookRun:
@@ -144,7 +145,13 @@ class Workspace:
             AnsibleError: ansible-runner could not be started.
         """
         running = self.start(
-            playbook, inventory, extra_vars, references=references, forks=forks, cancelled=cancelled
+            playbook,
+            inventory,
+            extra_vars,
+            references=references,
+            forks=forks,
+            connects=connects,
+            cancelled=cancelled,
         )
         return running.follow(on_report)
 

@@ -81,6 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                         "probe",
                         "plan",
                         "rollout",
+                        "survey",
                         "stage",
                         "activate",
                         "verdict",
@@ -115,6 +116,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return result
         if phase == "rollout":
             result.update(changed=False, **self._roll_out(arguments, task_vars))
+            return result
+        if phase == "survey":
+            _load("controller_program", "rollout").rollout.survey(
+                self, {**arguments, "phase": "observe"}, task_vars
+            )
+            result.update(changed=False)
             return result
         if phase == "verdict":
             result["verdict"] = self._judge(arguments, task_vars)

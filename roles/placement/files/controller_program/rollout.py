@@ -5,7 +5,8 @@ What a playbook run by hand does with the tasks of the role `release`, which are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from controller_program.fleet import Fleet, end_with_parent, open_fleet
@@ -153,11 +154,7 @@ def roll_out(action: Any, arguments: dict[str, Any], task_vars: Mapping[str, Any
     Returns:
         `plan`; `done`: whether nothing is left to do.
     """
-    end_with_parent()
-    names = list(task_vars["ansible_play_hosts_all"])
-    hosts = {name: task_vars["hostvars"][name] for name in names}
-    fleet = open_fleet(action, hosts, int(task_vars.get("ansible_forks") or 10))
-    try:
+    with _fleet_of(action, task_vars) as (fleet, names):
         ground = OnFleet(fleet, action, arguments)
         ground.each("observe", names)
         plan = ask({"ask": "plan"})
@@ -165,6 +162,23 @@ def roll_out(action: Any, arguments: dict[str, Any], task_vars: Mapping[str, Any
             fleet.close(sorted(set(names) - set(plan["hosts"])))
             Rollout(plan, arguments["policy"], ground).run()
         return {"plan": plan, "done": plan["together"]}
+
+
+def survey(action: Any, arguments: dict[str, Any], task_vars: Mapping[str, Any]) -> None:
+    """All hosts of the play were observed, and the orchestrator has been told."""
+    with _fleet_of(action, task_vars) as (fleet, names):
+        OnFleet(fleet, action, arguments).each("observe", names)
+
+
+@contextlib.contextmanager
+def _fleet_of(action: Any, task_vars: Mapping[str, Any]) -> Iterator[tuple[Fleet, list[str]]]:
+    """The play's hosts, and their names."""
+    end_with_parent()
+    names = list(task_vars["ansible_play_hosts_all"])
+    hosts = {name: task_vars["hostvars"][name] for name in names}
+    fleet = open_fleet(action, hosts, int(task_vars.get("ansible_forks") or 10))
+    try:
+        yield fleet, names
     finally:
         fleet.close()
 
