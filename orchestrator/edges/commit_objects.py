@@ -15,6 +15,7 @@ from types import TracebackType
 
 from orchestrator.edges.clone import Clone
 from orchestrator.edges.git_process import GitProcess, said, with_settings
+from orchestrator.edges.object_reader import ObjectReader
 from orchestrator.errors import GitError
 
 FETCH_SECONDS = 600
@@ -40,13 +41,15 @@ class CommitObjects:
             environment.pop(name, None)
         environment["GIT_NO_REPLACE_OBJECTS"] = "1"
         self._git = GitProcess(environment=environment, directory=clone.top, git_directory=str(repository))
+        self._objects = ObjectReader(self._git)
         self._is_complete = False
         try:
             self._git.check(
                 "init", "--quiet", "--bare", "--template=", f"--object-format={clone.object_format}"
             )
             # The clone may lack what its refs lead to (it may be shallow): none of them is said to be here.
-            self._git.check("config", "core.alternateRefsCommand", "true")
+            with (repository / "config").open("a", encoding="utf-8") as file:
+                file.write("[core]\n\talternateRefsCommand = true\n")
             alternates = repository / "objects" / "info" / "alternates"
             alternates.parent.mkdir(exist_ok=True)
             alternates.write_text(f"{clone.git_directory / 'objects'}\n", encoding="utf-8")
@@ -64,6 +67,7 @@ class CommitObjects:
 
     def close(self) -> None:
         """The repository is gone."""
+        self._objects.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def raw(self, commit: str) -> bytes:
@@ -74,11 +78,13 @@ class CommitObjects:
         """
         if _NAME.fullmatch(commit) is None:
             raise GitError(f"{commit[:80]!r} is no commit's full name", resolution="see the ledger's record")
-        answer = self._git.run("cat-file", "commit", commit)
-        if answer.code != 0:
+        found = self._objects.get(commit)
+        if found is None:
             self.fetch("", commit, "commit", shallow=True)
-            answer = self._git.check("cat-file", "commit", commit)
-        return answer.output
+            found = self._objects.get(commit)
+        if found is None or found.kind != "commit":
+            raise GitError(f"{commit} is no commit", resolution="see the ledger's record")
+        return found.content
 
     def parents(self, commit: str) -> tuple[str, ...]:
         """The commit's parents, as it names them itself."""
@@ -92,6 +98,11 @@ class CommitObjects:
             GitError: the commit or the file cannot be had.
         """
         self.raw(commit)
+        found = self._objects.get(f"{commit}:{path}")
+        if found is not None:
+            return found.content if found.kind == "blob" else None
+        if "/" not in path and self._objects.get(f"{commit}^{{tree}}") is not None:
+            return None
         answer = self._git.run("ls-tree", "-z", "--full-tree", commit, "--", path)
         if answer.code != 0:  # the commit is here and its files are not
             self.fetch("", commit, "commit", shallow=True)
@@ -107,17 +118,13 @@ class CommitObjects:
 
     def names(self, revisions: Iterable[str]) -> dict[str, str]:
         """The objects that these (`COMMIT` or `COMMIT:PATH`) are, in one go; those that are not here are left out."""
-        asked = list(dict.fromkeys(revisions))
-        content = "".join(f"{one}\n" for one in asked).encode()
-        answers = self._git.check(
-            "cat-file", "--batch-check=%(objectname)", content=content
-        ).text.splitlines()
-        pairs = zip(asked, answers, strict=True)
-        return {one: name for one, name in pairs if _NAME.fullmatch(name) is not None}
+        found = {one: self._objects.get(one) for one in dict.fromkeys(revisions)}
+        return {one: known.name for one, known in found.items() if known is not None}
 
     def blob(self, name: str) -> bytes:
         """The content of a blob that is here."""
-        return self._git.check("cat-file", "blob", name).output
+        found = self._objects.get(name)
+        return found.content if found is not None else self._git.check("cat-file", "blob", name).output
 
     def versions(self, commit: str, path: str) -> tuple[str, ...]:
         """The blobs that the file ever was on the first-parent line up to `commit`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import itertools
 import os
 import shutil
@@ -21,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 from orchestrator.edges.clone import Clone
+from orchestrator.edges.fast_import import FAST_IMPORT, render_commit
 from orchestrator.edges.git_process import (
     REMOTE_SECONDS,
     Answer,
@@ -28,6 +30,7 @@ from orchestrator.edges.git_process import (
     said,
     with_settings,
 )
+from orchestrator.edges.object_reader import ObjectReader
 from orchestrator.edges.push_answers import PushVerdict, judge_push, push_words
 from orchestrator.errors import GitError
 
@@ -36,7 +39,7 @@ _OWNER = "owner"
 _ABANDONED_SECONDS = 3600
 STUCK_RACES = 10
 _OTHER_FORMAT = ("mismatched algorithms", "hash algorithm")
-_DIGITS = {"sha1": 40, "sha256": 64}
+_NOT_IN_NAMES = " .,:;'\""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +88,12 @@ class StateRepository:
             directory=clone.top,
             git_directory=str(self._directory / "repository"),
         )
+        self._objects = ObjectReader(self._git)
+        self._contents: dict[str, bytes] = {}
         self._fetching = threading.Lock()
         self._races: dict[tuple[tuple[str, str], ...], int] = {}
         self._numbers = itertools.count()
-        self._identity: dict[str, str] | None = None
+        self._identities: dict[str, str] | None = None
         self._signs: bool | None = True if signing_key else None
         try:
             self._initialise(clone.object_format)
@@ -106,6 +111,7 @@ class StateRepository:
 
     def close(self) -> None:
         """The scratch repository is gone."""
+        self._objects.close()
         shutil.rmtree(self._directory, ignore_errors=True)
         if self._directory.parent.name == _SCRATCH:
             with contextlib.suppress(OSError):  # others are at work there
@@ -145,7 +151,12 @@ class StateRepository:
             if self._has_changed_format(answer):
                 answer = self._fetch(ref, seconds)
             if answer.code == 0:
-                return self._git.check("rev-parse", "--verify", "refs/state/fetched").text
+                found = self._objects.get("refs/state/fetched")
+                return (
+                    found.name
+                    if found is not None
+                    else self._git.check("rev-parse", "--verify", "refs/state/fetched").text
+                )
         if "couldn't find remote ref" in answer.errors:
             return ""
         raise self.unreachable(answer)
@@ -162,7 +173,8 @@ class StateRepository:
 
     def essence(self, commit: str) -> tuple[str, ...]:
         """The tree and the parents of a commit that is here: two with the same change the same."""
-        head = self._git.check("cat-file", "commit", commit).text.partition("\n\n")[0]
+        found = self._objects.get(commit)
+        head = found.content.decode("utf-8", "replace").partition("\n\n")[0] if found is not None else ""
         return tuple(line for line in head.splitlines() if line.startswith(("tree ", "parent ")))
 
     def mode(self, commit: str, path: str) -> str:
@@ -172,11 +184,17 @@ class StateRepository:
 
     def read(self, blob: str) -> bytes:
         """The content of a blob that is here."""
-        return self._git.check("cat-file", "blob", blob).output
+        if blob in self._contents:
+            return self._contents[blob]
+        found = self._objects.get(blob)
+        return found.content if found is not None else self._git.check("cat-file", "blob", blob).output
 
     def write(self, content: bytes) -> str:
-        """The blob with that content."""
-        return self._git.check("hash-object", "-w", "--stdin", content=content).text
+        """The blob with that content; git gets it with the first commit that has it."""
+        hasher = hashlib.new(self._object_format)
+        hasher.update(b"blob %d\0" % len(content) + content)
+        self._contents[hasher.hexdigest()] = content
+        return hasher.hexdigest()
 
     def commit(
         self,
@@ -196,29 +214,29 @@ class StateRepository:
         Raises:
             GitFailureError: it cannot be signed.
         """
-        index = {"GIT_INDEX_FILE": str(self._directory / f"index-{next(self._numbers)}")}
-        self._git.check("read-tree", parent or "--empty", variables=index)
-        lines = [
-            f"0 {'0' * _DIGITS[self._object_format]}\t{path}\0"
-            if blob is None
-            else f"{(modes or {}).get(path, '100644')} {blob}\t{path}\0"
-            for path, blob in changes.items()
-        ]
-        # Removals first: a file may stand where a directory is to be.
-        lines.sort(key=lambda line: not line.startswith("0 "))
-        content = "".join(lines).encode("utf-8", "surrogateescape")
-        self._git.check("update-index", "-z", "--add", "--index-info", content=content, variables=index)
-        tree = self._git.check("write-tree", variables=index).text
-        Path(index["GIT_INDEX_FILE"]).unlink(missing_ok=True)
+        author, committer = self._signatures()
+        files = {
+            path: blob if blob is None else self._contents.get(blob, blob) for path, blob in changes.items()
+        }
+        stream = render_commit(
+            f"refs/state/made-{next(self._numbers)}",
+            (author, committer),
+            message,
+            parent=parent,
+            files=files,
+            modes=modes or {},
+        )
+        made = self._git.check(*FAST_IMPORT, content=stream).text
+        if not (signed and self._is_signing()):
+            return made
         parents = ("-p", parent) if parent else ()
-        sign = ("-S",) if signed and self._is_signing() else ()
         return self._git.check(
             "commit-tree",
-            *sign,
+            "-S",
             *parents,
             "-F",
             "-",
-            tree,
+            f"{made}^{{tree}}",
             content=message.encode(),
             variables=self._known_identity(),
         ).text
@@ -296,6 +314,7 @@ class StateRepository:
         """Whether the remote has another object format, and ours is made again, empty, in that one."""
         if answer.code == 0 or not any(words in answer.errors for words in _OTHER_FORMAT):
             return False
+        self._objects.close()
         shutil.rmtree(self._git.git_directory)
         self._initialise({"sha1": "sha256", "sha256": "sha1"}[self._object_format])
         return True
@@ -311,16 +330,36 @@ class StateRepository:
             self._signs = bool(key and self._git.run("config", "gpg.format").text)
         return self._signs
 
+    def _signatures(self) -> tuple[str, str]:
+        """Author and committer as commits have them: git's own, or ours where it knows none."""
+        found = []
+        for who, known in self._known_identities().items():
+            name, _, place = known.rpartition("> ")
+            if f"GIT_{who}_DATE" not in self._git.environment:
+                place = f"{int(time.time())} {place.split()[-1]}"
+            found.append(f"{name}> {place}")
+        author, committer = found
+        return author, committer
+
     def _known_identity(self) -> dict[str, str]:
         """Variables that name an author where git has none."""
-        if self._identity is None:
-            self._identity = {}
+        return {
+            f"GIT_{who}_{what}": value
+            for who, known in self._known_identities().items()
+            for what, value in zip(("NAME", "EMAIL"), known.rpartition("> ")[0].split(" <"), strict=True)
+        }
+
+    def _known_identities(self) -> dict[str, str]:
+        """`AUTHOR` and `COMMITTER`, each as `NAME <EMAIL> SECONDS ZONE`."""
+        if self._identities is None:
+            name = "".join(one for one in self._actor if one.isprintable() and one not in "<>")
+            ours = f"{name.strip(_NOT_IN_NAMES) or 'orchestrator'} <orchestrator@localhost> 0 +0000"
+            found = {}
             for who in ("AUTHOR", "COMMITTER"):
-                if self._git.run("-c", "user.useConfigOnly=true", "var", f"GIT_{who}_IDENT").code != 0:
-                    name = "".join(one for one in self._actor if one.isprintable() and one not in "<>")
-                    self._identity[f"GIT_{who}_NAME"] = name.strip(" .,:;'\"") or "orchestrator"
-                    self._identity[f"GIT_{who}_EMAIL"] = "orchestrator@localhost"
-        return self._identity
+                asked = self._git.run("-c", "user.useConfigOnly=true", "var", f"GIT_{who}_IDENT")
+                found[who] = asked.text if asked.code == 0 else ours
+            self._identities = found
+        return self._identities
 
     def _make_directory(self, parent: Path) -> Path:
         while True:
