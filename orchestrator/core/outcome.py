@@ -43,7 +43,7 @@ class HostReport:
     """What one task on one host ended with.
 
     Attributes:
-        phase: `stage`, `activate`, `smoke`, `settle`, `undo`, `prune`, `observe` or `probe`.
+        phase: `stage`, `once`, `activate`, `smoke`, `settle`, `undo`, `prune`, `observe` or `probe`.
         status: `started`, `ok`, `failed` or `unreachable`.
         result: the task's result; `placements` as the host program writes them.
     """
@@ -134,6 +134,8 @@ def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, c
         seconds = sum(float(answer.get("seconds", 0.0)) for answer in answers.values())
         folded = _fold_step(step, by_host.get(step.host, {}), answers)
         tests = tuple(_read_test(test) for test in answers.get("smoke", {}).get("tests", ()))
+        if notice := answers.get("once", {}).get("notice"):
+            folded = replace(folded, message=f"{notice}; {folded.message}")
         resolution = "" if folded.result in FINE else _remedy(by_host.get(step.host, {}), answers)
         outcomes.append(replace(folded, resolution=resolution, seconds=round(seconds, 3), tests=tests))
     verdict = _judge(plan, tuple(outcomes), finished, cancelled)
@@ -185,6 +187,8 @@ def _fold_step(
     silent = lost or reports.get("activate")
     if silent is not None and _is_silent(silent):
         return _silence(step, silent, "unknown")
+    if (ran := _fold_once(step, reports.get("once"), said.get("once"))) is not None:
+        return ran
     if staged is not None and not staged.get("problem"):
         return _outcome(step, "staged", step.from_version, "staged; what was live still is")
     if staged is not None:
@@ -214,6 +218,17 @@ def _fold_undo(
     if report is None or report.status == "ok" or before is None or before.get("result") in _BACK:
         return None
     return _silence(step, report, "unknown")
+
+
+def _fold_once(
+    step: Step, report: HostReport | None, answer: Mapping[str, Any] | None
+) -> PlacementOutcome | None:
+    """What kept a host from going live before its turn came; None when that was not what it runs once."""
+    if answer is not None and (problem := answer.get("problem")):
+        return _outcome(step, "failed", step.from_version, str(answer["message"]), kind=str(problem["kind"]))
+    if report is None or report.status == "started" or not _is_silent(report):
+        return None
+    return _silence(step, report, "failed")
 
 
 def _fold_removal(

@@ -43,12 +43,17 @@ def run(event, placement, request, around):
         result = run_one(event, hook, placement, request, around)
         done.append(result)
         if result["exit"] != 0:
-            raise Problem(
-                "hook",
-                "hook {}".format(result["message"]),
-                "look at the host; correct the hook or what it found, then deploy again",
-            )
+            raise failure(result)
     return done
+
+
+def failure(result):
+    """The problem that a hook which did not succeed is."""
+    return Problem(
+        "hook",
+        "hook {}".format(result["message"]),
+        "look at the host; correct the hook or what it found, then deploy again",
+    )
 
 
 def run_one(event, hook, placement, request, around):
