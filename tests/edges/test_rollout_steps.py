@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from controller_program.once import judge
 from controller_program.rollout import Rollout
 
 POLICY = {"max_failures": 0, "rollback": "batch"}
@@ -175,3 +176,13 @@ def test_host_that_has_failed_is_not_asked_to_run_anything_once() -> None:
     ground = FakeGround(due=due, bad=[("activate", "a")])
     found = steps(ground, {**POLICY, "max_failures": 1})
     assert found[-2:] == ["once:2:c:db", "activate:2:c"]
+
+
+def test_host_that_gives_no_answer_has_not_run_it() -> None:
+    elected = [{"application": "db", "group": 1, "wave": 0, "host": "b"}]
+    policy = {**POLICY, "failed_hosts": ["a"], "waited": True}
+    for said in ({}, {"b": {"unreachable": True}}, {"b": {"problem": {"kind": "host"}}}):
+        verdict = judge(said, elected, policy, 1)
+        assert (verdict["failed"], verdict["failed_hosts"], verdict["stop"]) == (["b"], ["a", "b"], True)
+        assert verdict["waited"]
+    assert not judge({"b": {"changed": True}}, elected, policy, 1)["stop"]

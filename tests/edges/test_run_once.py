@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.edges.rollouts import Ground, results
+from tests.edges.rollouts import ROOT, Ground, results
 
 TASKS_FOR_EACH_HOST = """
 import functools
@@ -142,6 +147,58 @@ def test_check_says_where_it_would_run_and_runs_nothing(make: Make) -> None:
     assert said["h2"] == "would go live"
     assert ground.notes() == []
     assert set(ground.live().values()) == {"1"}
+
+
+def test_plain_playbook_runs_it_once_for_each_wave_and_not_for_what_is_live(tmp_path: Path) -> None:
+    """The placements are variables of the role, which no other host of the play can see."""
+    ground = Migrating(tmp_path, 0, "tasks")
+    ground.close()
+    artifact = tmp_path / "site.txt"
+    artifact.write_text("2")
+    placement = {
+        "application": "site",
+        "version": "2",
+        "deployment_path": f"{tmp_path}/srv/{{{{ inventory_hostname }}}}/site",
+        "group": "{{ (inventory_hostname[1:] | int) - 1 }}",
+        "wave": "{{ 2 if inventory_hostname == 'h3' else 0 }}",
+        "artifact": {"location": str(artifact), "sha256": hashlib.sha256(b"2").hexdigest()},
+        "hooks": {"run_once": [{"command": ground.command}]},
+    }
+    variables = {"release_groups": [0, 1, 2], "release_placements": [placement]}
+    play_of_all = {"hosts": "all", "gather_facts": False, "roles": [{"role": "release", "vars": variables}]}
+    (tmp_path / "site.yml").write_text(json.dumps([play_of_all]))
+
+    def play(expect: int) -> str:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("ansible-playbook"), "-i", "h1,h2,h3", "site.yml"],
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(ground.home),
+                "ORCHESTRATOR_STATE_DIRECTORY": str(ground.home / "state"),
+                "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+                "ANSIBLE_TRANSPORT": "local",
+                "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout
+
+    ground.broken.touch()
+    output = play(2)
+    assert "no such table" in output
+    assert [ground.live_on(host) for host in ("h1", "h2", "h3")] == ["", "", ""]
+    assert ground.notes() == ["h1 site 2"]
+    ground.broken.unlink()
+    ground.noted.unlink()
+    for _ in range(2):
+        output = play(0)
+        assert [ground.live_on(host) for host in ("h1", "h2", "h3")] == ["2", "2", "2"]
+        assert ground.notes() == ["h1 site 2", "h3 site 2"]
+    assert output.count("changed=0") == 3
 
 
 def test_going_back_runs_nothing(make: Make) -> None:
