@@ -35,6 +35,7 @@ _RESULTS: Mapping[str, Result] = {
     "unknown": "unknown",
     "failed": "failed",
 }
+_HOOKED = ("stage", "once", "activate")
 _BACK = ("switched_back", "removed")
 
 
@@ -72,6 +73,21 @@ class SmokeOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookOutcome:
+    """How one hook ended; what it wrote is not here.
+
+    Attributes:
+        event: such as `run_once`.
+        exit: None: it was not started, or its time was over.
+    """
+
+    event: str
+    command: str
+    exit: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementOutcome:
     """What is true now for one placement.
 
@@ -82,6 +98,7 @@ class PlacementOutcome:
         resolution: what to do about it, in the host's words; empty where it knows none.
         seconds: what the host spent on it, all phases together.
         tests: the smoke tests that ran for it.
+        hooks: the commands that ran on the host, in their order.
     """
 
     application: str
@@ -97,6 +114,7 @@ class PlacementOutcome:
     resolution: str = ""
     seconds: float = 0.0
     tests: tuple[SmokeOutcome, ...] = ()
+    hooks: tuple[HookOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +154,11 @@ def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, c
         tests = tuple(_read_test(test) for test in answers.get("smoke", {}).get("tests", ()))
         if notice := answers.get("once", {}).get("notice"):
             folded = replace(folded, message=f"{notice}; {folded.message}")
+        ran = [hook for phase in _HOOKED for hook in answers.get(phase, {}).get("hooks", ())]
+        hooks = tuple(_read_hook(hook) for hook in ran)
         resolution = "" if folded.result in FINE else _remedy(by_host.get(step.host, {}), answers)
-        outcomes.append(replace(folded, resolution=resolution, seconds=round(seconds, 3), tests=tests))
+        seconds = round(seconds, 3)
+        outcomes.append(replace(folded, resolution=resolution, seconds=seconds, tests=tests, hooks=hooks))
     verdict = _judge(plan, tuple(outcomes), finished, cancelled)
     return Outcome(verdict=verdict, placements=tuple(outcomes))
 
@@ -151,6 +172,10 @@ def _remedy(reports: Mapping[str, HostReport], answers: Mapping[str, Mapping[str
 
 def _read_test(test: Mapping[str, Any]) -> SmokeOutcome:
     return SmokeOutcome(**{name: test[name] for name in SmokeOutcome.__dataclass_fields__})
+
+
+def _read_hook(hook: Mapping[str, Any]) -> HookOutcome:
+    return HookOutcome(**{name: hook[name] for name in HookOutcome.__dataclass_fields__})
 
 
 def _fold_step(

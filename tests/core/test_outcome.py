@@ -303,6 +303,24 @@ def test_host_that_vanishes_while_something_runs_once_was_not_switched(status: s
     assert (one.result, one.version) == (result, "")
 
 
+def test_hooks_are_told_of_without_what_they_wrote() -> None:
+    def ran(event: str, code: int | None) -> dict[str, Any]:
+        return {"event": event, "command": "a", "exit": code, "seconds": 0.1, "message": "a secret"}
+
+    outcome = fold(
+        said("activate", result="switched_back", version="1", hooks=[ran("after_activate", 3)]),
+        said("once", hooks=[ran("run_once", None)]),
+        said("stage", hooks=[ran("after_stage", 0)]),
+    )
+    hooks = outcome.placements[0].hooks
+    assert [(one.event, one.exit) for one in hooks] == [
+        ("after_stage", 0),
+        ("run_once", None),
+        ("after_activate", 3),
+    ]
+    assert "a secret" not in str(hooks)
+
+
 def test_notice_of_what_ran_once_comes_before_what_became_of_the_placement() -> None:
     ran = said("once", notice="run_once a failed with 3; the rollout went on")
     one = fold(said("stage"), ran, said("activate", result="healthy", message="healthy")).placements[0]

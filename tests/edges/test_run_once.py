@@ -95,6 +95,13 @@ def test_failing_one_leaves_every_host_as_it_is_and_runs_again(make: Make) -> No
     (failed,) = [one for one in document["placements"] if one["result"] == "failed"]
     assert failed["message"].startswith("hook run_once /bin/sh -c ")
     assert failed["message"].endswith("failed with 3: no such table")
+    (ran,) = failed["hooks"]
+    assert (ran["event"], ran["exit"]) == ("run_once", 3)
+    output = ground.run("show", "dev@last")
+    assert "site         h1    run_once  failed (3)" in output
+    (recorded,) = json.loads(ground.run("show", "dev@last", "--json", "-"))["hooks"]
+    assert (recorded["host"], recorded["event"], recorded["exit"]) == ("h1", "run_once", 3)
+    assert "message" not in recorded
     ground.broken.unlink()
     ground.deploy()
     assert ground.notes() == ["h1 site 2", "h1 site 2"]

@@ -26,24 +26,27 @@ def would(placement, *events):
     return "; would run {}".format(", ".join(told)) if told else ""
 
 
-def run(event, placement, request, around):
+def run(event, placement, request, around, before=()):
     """Every hook of that event has run and succeeded.
 
     Args:
         around: `release` (its directory, empty before there is one), `previous_release`, `previous_version`.
+        before: what others of the same phase did.
 
     Returns:
-        What they did, see `run_one`.
+        What they all did, see `run_one`.
 
     Raises:
         Problem: one failed; the others after it have not run.
     """
-    done = []
+    done = list(before)
     for hook in of_event(placement, event):
         result = run_one(event, hook, placement, request, around)
         done.append(result)
         if result["exit"] != 0:
-            raise failure(result)
+            problem = failure(result)
+            problem.hooks = done
+            raise problem
     return done
 
 

@@ -165,6 +165,7 @@ def _failed(placement, problem):
         "result": "failed",
         "message": problem.message,
         "problem": problem.as_json(),
+        **({"hooks": problem.hooks} if problem.hooks else {}),
     }
 
 
