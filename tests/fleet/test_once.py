@@ -109,3 +109,21 @@ def test_controller_killed_while_a_migration_runs_and_the_next_run_waits_for_it(
     assert process.returncode == 0, output
     assert {live_index(host) for host in every} == {"2.0.0"}
     assert migrations(every) == [(one.name, "2.0.0 sesame")]
+
+
+def test_host_that_dies_while_it_runs_a_migration_ends_the_rollout_and_the_next_run_runs_it_again(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    one, two, three = every = start(deployments, hosts)
+    one.run("touch /run/hold-migrations")
+    process = deployments.start_command("deploy", "--branch", "dev")
+    wait_for(lambda: bool(migrations(every)), 60)
+    one.kill()
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 17, output
+    assert {live_index(host) for host in (two, three)} == {"1.0.0"}
+    one.start()
+    assert {live_index(host) for host in every} == {"1.0.0"}
+    deployments.deploy()
+    assert {live_index(host) for host in every} == {"2.0.0"}
+    assert migrations(every) == [(one.name, "2.0.0 sesame")] * 2
