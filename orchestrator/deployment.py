@@ -60,7 +60,8 @@ class Deployment:
         on_report: called with each report of a host.
         cancelled: whether the attempt is to end.
         plan: once it is made.
-        phases: seconds by phase: `observe` (with resolving), `stage`, `activate` (up to the first smoke test), `smoke`.
+        phases: seconds by phase: `observe` (with resolving), `stage`, `activate` (up to the first smoke test, with what
+            runs once), `smoke`.
     """
 
     intent: Intent
@@ -178,7 +179,7 @@ class Deployment:
         return Deployed(plan=self.plan, outcome=outcome, output=output)
 
     def _note(self, report: HostReport) -> None:
-        if report.phase == "activate" and self._phase[0] == "stage":
+        if report.phase in ("once", "activate") and self._phase[0] == "stage":
             self._enter("activate")
         elif report.phase == "smoke" and self._phase[0] == "activate":
             self._enter("smoke")

@@ -75,9 +75,16 @@ def closed_record(opened: Record, plan: Plan, outcome: Outcome) -> Record:
         for one in outcome.placements
         for test in one.tests
     )
+    hooks = tuple(
+        {"application": one.application, "host": one.host, **asdict(hook)}
+        for one in outcome.placements
+        for hook in one.hooks
+    )
     error = None if outcome.verdict == "cancelled" else error_for_outcome(outcome)
     said = "" if error is None else error.brief
-    return replace(opened, verdict=outcome.verdict, placements=placements, tests=tests, error=said)
+    return replace(
+        opened, verdict=outcome.verdict, placements=placements, hooks=hooks, tests=tests, error=said
+    )
 
 
 def failed_record(opened: Record, plan: Plan | None, error: OrchestratorError) -> Record:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from orchestrator.core.inventory import render_placement
 from orchestrator.core.kinds import may_go_back
 from orchestrator.core.model import Application, Desired, Placement, Reference
 from orchestrator.core.observed import ObservedHost, ObservedPlacement
-from orchestrator.core.plan import Step
+from orchestrator.core.once_plan import due_hooks
+from orchestrator.core.plan import Plan
 from orchestrator.core.record import Record
 from orchestrator.core.rollback import (
     Choice,
@@ -183,7 +184,7 @@ class RollbackPlanner:
             commit=self.intent.revision.commit,
             fingerprints=fingerprints,
         )
-        return Planned(plan=plan, placements=_render(plan.changes, aims, fingerprints))
+        return Planned(plan=plan, placements=_render(plan, aims, fingerprints))
 
     def _aim(self, placement: Placement, choice: Choice, found: ObservedPlacement | None) -> Aim:
         if choice.kept or choice.stays:
@@ -242,14 +243,12 @@ class RollbackPlanner:
         return True
 
 
-def _render(
-    steps: Iterable[Step], aims: list[Aim], fingerprints: Mapping[str, str]
-) -> dict[str, list[dict[str, Any]]]:
+def _render(plan: Plan, aims: list[Aim], fingerprints: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
     by_key = {key_of(aim.placement): aim for aim in aims}
     rendered: dict[str, list[dict[str, Any]]] = {}
-    for step in steps:
+    for step in plan.changes:
         aim = by_key[step.application, step.host, step.deployment_path]
-        placement = may_go_back(aim.placement)
+        placement = due_hooks(plan, step, may_go_back(aim.placement))
         artifact = aim.artifact or ResolvedArtifact(
             application=step.application,
             delivery="host",

@@ -120,6 +120,18 @@ def _print(record: Record) -> None:
         line(console, "")
         columns = ("application", "host", "result", "from", "to", "live then", "what happened")
         print_table(console, columns, rows, 2)
+    hooks = [
+        (
+            *(plain(str(one.get(name, ""))) for name in ("application", "host", "event")),
+            "ended well" if one.get("exit") == 0 else f"failed ({plain(str(one.get('exit')))})",
+            f"{plain(str(one.get('seconds', '')))} s",
+            plain(str(one.get("command", ""))),
+        )
+        for one in record.hooks
+    ]
+    if hooks:
+        line(console, "")
+        print_table(console, ("application", "host", "hook", "result", "took", "command"), hooks, 3)
     tests = [
         (
             *(plain(str(one.get(name, ""))) for name in ("application", "host", "name")),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from orchestrator.core.once_plan import describe_once
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.rollout_text import describe_order, describe_policy
@@ -128,6 +129,8 @@ def print_plan(plan: Plan, *, title: str, notes: Iterable[str] = ()) -> None:
     for name, said in plan.releases.items():
         for text in said:
             line(console, f"{name}: {text}")
+    for one in plan.once:
+        line(console, f"{one.application}: run_once {describe_once(plan, one)}: {' '.join(one.command)}")
     for text in _rollout_lines(plan):
         line(console, text)
     line(console, "")

@@ -17,6 +17,7 @@ from orchestrator.core.kinds import configuration_of, process_of, restarts_of
 from orchestrator.core.machines import Machine, record_of
 from orchestrator.core.model import Artifact, Desired, Placement
 from orchestrator.core.observed import Identity, ObservedHost, ObservedPlacement
+from orchestrator.core.once_plan import plan_once
 from orchestrator.core.plan import Action, Orphan, Plan, PlannedArtifact, Step
 from orchestrator.core.pruning import WARNING, removal_steps, removes_everything, split_orphans
 from orchestrator.core.release_entries import describe_releases, placement_layout
@@ -114,6 +115,7 @@ def compile_plan(
         },
         warnings=(*desired.warnings, *refused, *crowds, *find_downgrades(steps)),
         releases=describe_releases(placements, {step.application for step in steps if step.changes}),
+        once=plan_once(steps, groups, placements, desired.hosts, observed),
     )
     return replace(body, commit=commit, plan_id=digest(asdict(body)))
 

@@ -15,8 +15,9 @@ from orchestrator.core.checks import render_healthcheck, render_smoke_test
 from orchestrator.core.kinds import render_kind
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
+from orchestrator.core.once_plan import due_hooks, first_group
 from orchestrator.core.plan import Plan, Step
-from orchestrator.core.release_settings import render_release_settings
+from orchestrator.core.release_settings import ONCE, render_release_settings
 from orchestrator.core.services import service_digest
 from orchestrator.core.units import Service
 
@@ -174,8 +175,11 @@ def render_placements(
             rendered.setdefault(step.host, []).append(render_removal(step))
             continue
         placement = placements[(step.application, step.host, step.deployment_path)]
+        placement = due_hooks(plan, step, placement)
         fingerprint = (fingerprints or {}).get(step.application, "")
         one = render_placement(step, placement, artifacts[step.application], fingerprint)
+        if ONCE in placement.release.hooks:
+            one["wave"] = first_group(plan, step)
         rendered.setdefault(step.host, []).append(one)
     return rendered
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from orchestrator.core.once_plan import describe_once
 from orchestrator.core.plan import Plan, PlannedArtifact, Step
 from orchestrator.core.pull_request import Review
 from orchestrator.core.rollout_text import describe_canary, describe_place, describe_policy, stages_of
@@ -74,7 +75,7 @@ def render_review(review: Review) -> str:
     blocks = [_render_problem(review)]
     if plan:
         title += ["", f"**{_summary(plan, review)}** {_SOURCES[review.source]}"]
-        blocks += [_render_table(review, plan), _render_order(plan)]
+        blocks += [_render_table(review, plan), _render_order(plan), _render_list("Runs once", _once(plan))]
         blocks.append(_render_list("Warnings", _warnings(review, plan)))
     blocks.append(
         _render_list("Changed in the environment JSON", [code(key, _SENTENCE) for key in review.keys])
@@ -193,6 +194,14 @@ def _render_order(plan: Plan) -> _Block:
             rows[-1] += f", then {describe_canary(plan.strategy.canary)}"
     policy = f"**Order.** {describe_policy(plan.strategy)}" if rows else ""
     return _Block(head=(policy, ""), rows=tuple(rows))
+
+
+def _once(plan: Plan) -> list[str]:
+    rows = []
+    for one in plan.once:
+        what = f"{code(one.application)}: {code(' '.join(one.command), _SENTENCE)}"
+        rows.append(f"{what}: {code(describe_once(plan, one), _SENTENCE)}")
+    return rows
 
 
 def _warnings(review: Review, plan: Plan) -> list[str]:

@@ -32,12 +32,17 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRelease:
-    """One release that lies on a host."""
+    """One release that lies on a host.
+
+    Attributes:
+        once: the commands that this host has run for its artifact, once for all of its region.
+    """
 
     release: str
     version: str
     artifact_sha256: str
     state: State
+    once: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +158,11 @@ def _parse_placement(entry: Any) -> ObservedPlacement:
 
 def _parse_release(entry: Any) -> KeptRelease:
     texts = {name: _shown(entry[name]) for name in ("release", "version", "artifact_sha256")}
-    return KeptRelease(**texts, state=_state(entry))
+    once = tuple(
+        tuple(_typed(word, str) for word in _typed(command, list))
+        for command in _typed(entry.get("once", []), list)
+    )
+    return KeptRelease(**texts, state=_state(entry), once=once)
 
 
 def _state(entry: Any) -> State:

@@ -35,6 +35,7 @@ _RESULTS: Mapping[str, Result] = {
     "unknown": "unknown",
     "failed": "failed",
 }
+_HOOKED = ("stage", "once", "activate")
 _BACK = ("switched_back", "removed")
 
 
@@ -43,7 +44,7 @@ class HostReport:
     """What one task on one host ended with.
 
     Attributes:
-        phase: `stage`, `activate`, `smoke`, `settle`, `undo`, `prune`, `observe` or `probe`.
+        phase: `stage`, `once`, `activate`, `smoke`, `settle`, `undo`, `prune`, `observe` or `probe`.
         status: `started`, `ok`, `failed` or `unreachable`.
         result: the task's result; `placements` as the host program writes them.
     """
@@ -72,6 +73,21 @@ class SmokeOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookOutcome:
+    """How one hook ended; what it wrote is not here.
+
+    Attributes:
+        event: such as `run_once`.
+        exit: None: it was not started, or its time was over.
+    """
+
+    event: str
+    command: str
+    exit: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementOutcome:
     """What is true now for one placement.
 
@@ -82,6 +98,7 @@ class PlacementOutcome:
         resolution: what to do about it, in the host's words; empty where it knows none.
         seconds: what the host spent on it, all phases together.
         tests: the smoke tests that ran for it.
+        hooks: the commands that ran on the host, in their order.
     """
 
     application: str
@@ -97,6 +114,7 @@ class PlacementOutcome:
     resolution: str = ""
     seconds: float = 0.0
     tests: tuple[SmokeOutcome, ...] = ()
+    hooks: tuple[HookOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +152,13 @@ def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, c
         seconds = sum(float(answer.get("seconds", 0.0)) for answer in answers.values())
         folded = _fold_step(step, by_host.get(step.host, {}), answers)
         tests = tuple(_read_test(test) for test in answers.get("smoke", {}).get("tests", ()))
+        if notice := answers.get("once", {}).get("notice"):
+            folded = replace(folded, message=f"{notice}; {folded.message}")
+        ran = [hook for phase in _HOOKED for hook in answers.get(phase, {}).get("hooks", ())]
+        hooks = tuple(_read_hook(hook) for hook in ran)
         resolution = "" if folded.result in FINE else _remedy(by_host.get(step.host, {}), answers)
-        outcomes.append(replace(folded, resolution=resolution, seconds=round(seconds, 3), tests=tests))
+        seconds = round(seconds, 3)
+        outcomes.append(replace(folded, resolution=resolution, seconds=seconds, tests=tests, hooks=hooks))
     verdict = _judge(plan, tuple(outcomes), finished, cancelled)
     return Outcome(verdict=verdict, placements=tuple(outcomes))
 
@@ -149,6 +172,10 @@ def _remedy(reports: Mapping[str, HostReport], answers: Mapping[str, Mapping[str
 
 def _read_test(test: Mapping[str, Any]) -> SmokeOutcome:
     return SmokeOutcome(**{name: test[name] for name in SmokeOutcome.__dataclass_fields__})
+
+
+def _read_hook(hook: Mapping[str, Any]) -> HookOutcome:
+    return HookOutcome(**{name: hook[name] for name in HookOutcome.__dataclass_fields__})
 
 
 def _fold_step(
@@ -185,6 +212,8 @@ def _fold_step(
     silent = lost or reports.get("activate")
     if silent is not None and _is_silent(silent):
         return _silence(step, silent, "unknown")
+    if (ran := _fold_once(step, reports.get("once"), said.get("once"))) is not None:
+        return ran
     if staged is not None and not staged.get("problem"):
         return _outcome(step, "staged", step.from_version, "staged; what was live still is")
     if staged is not None:
@@ -214,6 +243,17 @@ def _fold_undo(
     if report is None or report.status == "ok" or before is None or before.get("result") in _BACK:
         return None
     return _silence(step, report, "unknown")
+
+
+def _fold_once(
+    step: Step, report: HostReport | None, answer: Mapping[str, Any] | None
+) -> PlacementOutcome | None:
+    """What kept a host from going live before its turn came; None when that was not what it runs once."""
+    if answer is not None and (problem := answer.get("problem")):
+        return _outcome(step, "failed", step.from_version, str(answer["message"]), kind=str(problem["kind"]))
+    if report is None or report.status == "started" or not _is_silent(report):
+        return None
+    return _silence(step, report, "failed")
 
 
 def _fold_removal(

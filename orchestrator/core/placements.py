@@ -74,6 +74,12 @@ def _choose_role(draft: ApplicationDraft, entry: Entry, roles: Mapping[str, OwnR
         entry.place.add("a service is started by the role service; remove this, or `kind: service`", "role")
     elif problem := role_problem(entry.role, roles):
         entry.place.add(problem, "role")
+    if "after_activate" in entry.release.hooks:
+        message = (
+            "an application with a role of its own has none: its role makes it run, and this would never run"
+        )
+        remedy = f"do it in roles/{entry.role}/tasks/activate.yml, or as a smoke test"
+        entry.place.add(f"{message}; {remedy}", "hooks", "after_activate")
     return roles.get(entry.role)
 
 

@@ -93,6 +93,28 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """A command that one host runs for all of a region before the first of them gets the artifact.
+
+    Attributes:
+        group: index of the group before which it runs.
+        host: who runs it, unless it has failed by then: then the next one of the region.
+        user: whom it runs as; empty: whoever deploys.
+        on_failure: `stop` or `continue`.
+        done_on: the host that has run it for this artifact; empty: it is to run.
+    """
+
+    application: str
+    region: str
+    group: int
+    host: str
+    command: tuple[str, ...]
+    user: str
+    on_failure: str
+    done_on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Manifest and environment at one commit, compiled against what hosts said.
 
@@ -106,6 +128,7 @@ class Plan:
         steps: by group, application and host.
         unknown_hosts: host → why it could not be asked.
         releases: application → what its releases are beside the artifact and what runs around them, a line each.
+        once: what runs once, for applications that get another artifact.
     """
 
     identity: Identity
@@ -123,6 +146,7 @@ class Plan:
     unknown_hosts: Mapping[str, str]
     warnings: tuple[str, ...]
     releases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    once: tuple[Once, ...] = ()
 
     @property
     def changes(self) -> tuple[Step, ...]:

@@ -59,6 +59,8 @@ class Record:
         verdict: `success`, `partial`, `failed`, `unknown`, `cancelled`, `superseded` or `interrupted`.
         error: the sentence that it ended with; empty when it did what it was to do.
         protection: the rules that were checked: where they came from, and each with its result; empty: none were.
+        hooks: each hook that ran: `application`, `host`, `event`, `command`, `exit` (None: not started, or its time was
+            over), `seconds`; never what it wrote.
         tests: each smoke test that ran: `application`, `host`, `name`, `on`, `once`, `passed`, `message`, `seconds`.
         tools: versions by name.
     """
@@ -87,6 +89,7 @@ class Record:
     verdict: str = ""
     error: str = ""
     placements: tuple[RecordPlacement, ...] = ()
+    hooks: tuple[Mapping[str, Any], ...] = ()
     tests: tuple[Mapping[str, Any], ...] = ()
     protection: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
@@ -130,6 +133,7 @@ def record_document(record: Record) -> dict[str, Any]:
         "protection": dict(record.protection),
         "reasons": list(record.reasons),
         "holds": [dict(hold) for hold in record.holds],
+        "hooks": [dict(hook) for hook in record.hooks],
         "tests": [dict(test) for test in record.tests],
         "placements": [
             {name: getattr(one, name) for name in RecordPlacement.__dataclass_fields__}
@@ -143,7 +147,7 @@ def render_record(record: Record) -> bytes:
     """Return the record's document: a line for each field and each placement, as `git diff` shows them best."""
     lines = []
     for name, value in sorted(record_document(record).items()):
-        if name in ("placements", "tests") and value:
+        if name in ("placements", "hooks", "tests") and value:
             items = ",\n  ".join(_line(one) for one in value)
             lines.append(f' "{name}": [\n  {items}\n ]')
         else:
@@ -174,7 +178,7 @@ def read_record(document: Any) -> Record:
             if type(value) not in allowed:
                 raise ValueError(f"its {name} has the wrong type")
     values["reasons"] = tuple(map(str, values.get("reasons", ())))
-    for name in ("holds", "tests"):
+    for name in ("holds", "hooks", "tests"):
         values[name] = tuple(one for one in values.get(name, ()) if isinstance(one, dict))
     values["placements"] = tuple(map(_read_placement, values.get("placements", ())))
     for name in ("ended", "verdict"):
@@ -226,7 +230,7 @@ _RECORD_TYPES: Mapping[str, tuple[type, ...]] = {
     "duration_seconds": (int, float),
     "lock_token": (int, type(None)),
     **dict.fromkeys(("phases", "protection", "tools"), _MAP),
-    **dict.fromkeys(("reasons", "holds", "tests", "placements"), _LIST),
+    **dict.fromkeys(("reasons", "holds", "hooks", "tests", "placements"), _LIST),
 }
 _UNKNOWABLE = ("from_version", "version")
 _PLACEMENT_DEFAULTS: Mapping[str, str | None] = {

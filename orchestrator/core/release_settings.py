@@ -14,6 +14,7 @@ from typing import Any
 Where = tuple[str | int, ...]
 
 EVENTS = ("before_stage", "after_stage", "before_activate", "after_activate")
+ONCE = "run_once"
 TIMEOUT_SECONDS = 300.0
 # A placement of a role has a `group` already: when it is activated.
 ROLE_NAMES = {"owner": "file_owner", "group": "file_group"}
@@ -70,12 +71,14 @@ class Hook:
         command: the program and its arguments; no shell reads them.
         user: whom it runs as; empty: the service's user, else whoever deploys.
         secrets: the application's secrets are in its environment.
+        on_failure: of one that runs once: `stop` (nothing is switched) or `continue`; others have a rule by event.
     """
 
     command: tuple[str, ...]
     user: str = ""
     timeout_seconds: float = TIMEOUT_SECONDS
     secrets: bool = False
+    on_failure: str = "stop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,7 @@ class ReleaseSettings:
     Attributes:
         owner, group: of the release's files; empty: whoever deploys.
         file_mode, directory_mode: octal; empty: 0644 (0755 for what may be executed) and 0755.
-        hooks: by event, see `EVENTS`.
+        hooks: by event, see `EVENTS`, and `ONCE`.
     """
 
     shared_paths: tuple[SharedPath, ...] = ()
@@ -156,9 +159,12 @@ def release_problems(settings: Mapping[str, Any], service_user: str = "") -> Ite
             yield (key,), problem
     yield from _template_problems(settings.get("templates") or (), [_path_of(one) for one in shared])
     for event, hooks in (settings.get("hooks") or {}).items():
+        commands = [hook and hook.get("command") for hook in hooks or ()]
         for index, hook in enumerate(hooks or ()):
             for where, problem in _hook_problems(event, {"command": ["x"]} if hook is None else hook):
                 yield ("hooks", event, index, *where), problem
+            if event == ONCE and commands[index] and commands[index] in commands[:index]:
+                yield ("hooks", event, index, "command"), "is there twice, and runs once; remove one of them"
 
 
 def _shared_problems(shared: Sequence[str | Mapping[str, Any] | None]) -> Iterator[tuple[Where, str]]:
@@ -284,6 +290,10 @@ def _hook_problems(event: str, hook: Mapping[str, Any]) -> Iterator[tuple[Where,
         yield ("command", 0), "there is no release yet that this could be relative to; write an absolute path"
     if hook.get("user") and not _NAME.fullmatch(hook["user"]):
         yield ("user",), "has to be the name of a user of the host"
+    if hook.get("on_failure") not in (None, "stop", "continue"):
+        yield ("on_failure",), 'has to be "stop" or "continue"'
+    elif event != ONCE and hook.get("on_failure"):
+        yield ("on_failure",), f"only a hook {ONCE} has this; what happens here follows from {event}"
 
 
 def render_release_settings(release: ReleaseSettings) -> dict[str, Any]:
@@ -298,9 +308,15 @@ def render_release_settings(release: ReleaseSettings) -> dict[str, Any]:
         rendered["templates"] = [_render_template(one) for one in release.templates]
     if release.hooks:
         rendered["hooks"] = {
-            event: [{**asdict(one), "command": list(one.command)} for one in hooks]
-            for event, hooks in release.hooks.items()
+            event: [_render_hook(event, one) for one in hooks] for event, hooks in release.hooks.items()
         }
+    return rendered
+
+
+def _render_hook(event: str, hook: Hook) -> dict[str, Any]:
+    rendered = {**asdict(hook), "command": list(hook.command)}
+    if event != ONCE:
+        del rendered["on_failure"]
     return rendered
 
 

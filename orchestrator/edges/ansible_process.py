@@ -41,6 +41,7 @@ PHASES = {
     "Observe |": "observe",
     "Probe |": "probe",
     "Stage |": "stage",
+    "Once | Run": "once",
     "Activate | Switch": "activate",
     "Smoke | Run": "smoke",
     "Activate | Confirm": "settle",

@@ -283,3 +283,45 @@ def test_silent_switching_back_does_not_hide_what_was_not_activated(before: tupl
 def test_problem_without_an_answer_for_any_placement_is_silence() -> None:
     silent = report("activate", problem={"kind": "host", "message": "no answer"}, placements=[])
     assert fold(said("stage"), silent).placements[0].result == "unknown"
+
+
+def test_what_runs_once_and_fails_leaves_its_host_failed_and_the_others_staged() -> None:
+    problem = {"kind": "hook", "message": "hook run_once a failed with 3", "resolution": "look"}
+    ran = said("once", message="hook run_once a failed with 3", problem=problem)
+    outcome = fold(said("stage"), ran)
+    one = outcome.placements[0]
+    assert (outcome.verdict, one.result, one.version, one.kind) == ("failed", "failed", "", "hook")
+    assert (one.message, one.resolution) == ("hook run_once a failed with 3", "look")
+    assert fold(said("stage"), said("once")).placements[0].result == "staged"
+
+
+@pytest.mark.parametrize(
+    ("status", "result"), [("unreachable", "failed"), ("started", "staged"), ("ok", "staged")]
+)
+def test_host_that_vanishes_while_something_runs_once_was_not_switched(status: str, result: str) -> None:
+    one = fold(said("stage"), report("once", status=status, msg="gone")).placements[0]
+    assert (one.result, one.version) == (result, "")
+
+
+def test_hooks_are_told_of_without_what_they_wrote() -> None:
+    def ran(event: str, code: int | None) -> dict[str, Any]:
+        return {"event": event, "command": "a", "exit": code, "seconds": 0.1, "message": "a secret"}
+
+    outcome = fold(
+        said("activate", result="switched_back", version="1", hooks=[ran("after_activate", 3)]),
+        said("once", hooks=[ran("run_once", None)]),
+        said("stage", hooks=[ran("after_stage", 0)]),
+    )
+    hooks = outcome.placements[0].hooks
+    assert [(one.event, one.exit) for one in hooks] == [
+        ("after_stage", 0),
+        ("run_once", None),
+        ("after_activate", 3),
+    ]
+    assert "a secret" not in str(hooks)
+
+
+def test_notice_of_what_ran_once_comes_before_what_became_of_the_placement() -> None:
+    ran = said("once", notice="run_once a failed with 3; the rollout went on")
+    one = fold(said("stage"), ran, said("activate", result="healthy", message="healthy")).placements[0]
+    assert one.message == "run_once a failed with 3; the rollout went on; healthy"

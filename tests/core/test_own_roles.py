@@ -82,6 +82,16 @@ def test_wrong_roles_are_violations_with_their_line(role: str, kind: str, proble
     assert rest.startswith(f" applications.shop.role: {problem}")
 
 
+def test_hook_that_its_role_would_never_run_is_refused() -> None:
+    hooks = {"before_activate": [{"command": ["bin/check"]}], "after_activate": []}
+    assert list(parse("billing", hooks=hooks).placements[0].release.hooks) == ["before_activate"]
+    with pytest.raises(DocumentError) as caught:
+        parse("billing", hooks={**hooks, "after_activate": [{"command": ["bin/tell"]}]})
+    (found,) = caught.value.details
+    assert "applications.shop.hooks.after_activate: an application with a role of its own has none" in found
+    assert found.endswith("do it in roles/billing/tasks/activate.yml, or as a smoke test")
+
+
 def test_a_role_needs_no_service_and_has_none() -> None:
     with pytest.raises(DocumentError) as caught:
         parse("billing", service={"exec": "/bin/app", "user": "app"})

@@ -38,6 +38,16 @@ OPEN = Record(
     lock_token=7,
     reasons=("urgent",),
     holds=({"application": "shop-site"},),
+    hooks=(
+        {
+            "application": "shop-site",
+            "host": "db1",
+            "event": "run_once",
+            "command": "bin/migrate",
+            "exit": None,
+            "seconds": 1.5,
+        },
+    ),
     placements=(PLACEMENT, replace(PLACEMENT, host="web2", from_version=None, version=None)),
     tools={"orchestrator": "0.1.0"},
 )

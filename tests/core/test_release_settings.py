@@ -209,7 +209,10 @@ def test_settings_that_no_schema_has_seen_are_checked_as_well() -> None:
         "file_mode": "x",
         "shared_paths": [{"path": "a", "group": "b c"}, {"path": "-x"}],
         "templates": [{"path": "d", "content": "", "trusted": True, "mode": "99"}],
-        "hooks": {"before_stage": [{"command": ["a"], "user": "b c"}, {}]},
+        "hooks": {
+            "before_stage": [{"command": ["a"], "user": "b c"}, {}, {"command": ["a"], "on_failure": "stop"}],
+            "run_once": [{"command": ["a"], "on_failure": "x"}, {"command": ["a"]}, {"command": ["b"]}],
+        },
     }
     found = {where for where, _ in release_problems(given)}
     assert found == {
@@ -220,4 +223,7 @@ def test_settings_that_no_schema_has_seen_are_checked_as_well() -> None:
         ("templates", 0, "mode"),
         ("hooks", "before_stage", 0, "user"),
         ("hooks", "before_stage", 1),
+        ("hooks", "before_stage", 2, "on_failure"),
+        ("hooks", "run_once", 0, "on_failure"),
+        ("hooks", "run_once", 1, "command"),
     }

@@ -29,7 +29,7 @@ DYING = """
 import json, os, sys
 program, state, step, requests = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 sys.path.insert(0, program)
-from host_program import archives, fetch, hooks, layout, main, receipts, releases, staging, trees
+from host_program import archives, fetch, hooks, layout, main, once, receipts, releases, staging, trees
 receipts.state_root = lambda: state
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.link", "os.truncate"}
 seen = 0
@@ -179,3 +179,26 @@ def test_shared_paths_and_templates_that_die_at_any_step(host: Host) -> None:
         assert (host.path / "shared" / "d" / "kept").is_dir()
         assert (observed(host)["state"], observed(host)["problems"]) == ("healthy", [])
         assert leftovers(host) == {"shared"}, step
+
+
+def test_what_runs_once_and_dies_at_any_step(host: Host) -> None:
+    """It runs again when it had not ended, or was not recorded; it never does once the next run has recorded it."""
+    settings = {
+        "hooks": {
+            "run_once": [{"command": ["/bin/sh", "-c", 'echo ran >> "$ORCHESTRATOR_DEPLOYMENT_PATH".log']}]
+        }
+    }
+    stage, activate = requests_of(host, deployment(host, "2", **settings))
+    requests = (stage, {**stage, "phase": "once"}, activate)
+    for step in each_step(host, lambda: host.deploy(deployment(host, "1")), *requests):
+        log = host.path.with_name(f"{host.path.name}.log")
+        before = log.read_text().count("ran") if log.exists() else 0
+        assert before <= 1, step
+        wanted = deployment(host, "2", **settings)
+        for _ in range(2):
+            host.runs += 1
+            found = [host.phase(phase, wanted) for phase in ("stage", "once", "activate")]
+            assert [one.get("problem") for one in found] == [None, None, None], step
+        assert log.read_text().count("ran") in (1, 1 + before), step
+        assert live(host) == "2"
+        assert leftovers(host) == set(), step

@@ -258,9 +258,21 @@ def test_hook_that_fails_before_the_switch_stops_it_and_runs_again(host: Host, e
     assert (host.path / "current" / "index.html").read_text() == "2"
 
 
+def test_hooks_that_ran_before_one_failed_are_told_of_too(host: Host) -> None:
+    hooks = {"before_stage": [hook(host, "true")], "after_stage": [hook(host, "true"), hook(host, "exit 4")]}
+    said = deploy(host, placement(host, "1", hooks=hooks))
+    assert [(one["event"], one["exit"]) for one in said["hooks"]] == [
+        ("before_stage", 0),
+        ("after_stage", 0),
+        ("after_stage", 4),
+    ]
+
+
 def test_hook_that_fails_after_the_switch_switches_back(host: Host) -> None:
     deploy(host, placement(host, "1"))
-    said = deploy(host, placement(host, "2", hooks={"after_activate": [hook(host, "exit 3")]}))
+    hooks = {"before_activate": [hook(host, "true")], "after_activate": [hook(host, "exit 3")]}
+    said = deploy(host, placement(host, "2", hooks=hooks))
+    assert [one["exit"] for one in said["hooks"]] == [0, 3]
     assert (said["result"], said["problem"]["kind"]) == ("switched_back", "health")
     assert "failed with 3" in said["message"]
     assert (host.path / "current" / "index.html").read_text() == "1"

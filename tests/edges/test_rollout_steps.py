@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from controller_program.once import judge
 from controller_program.rollout import Rollout
 
 POLICY = {"max_failures": 0, "rollback": "batch"}
 
 
 class FakeGround:
-    """Remembers phases as `phase:group:hosts`; `bad` are (phase, host) pairs that fail there."""
+    """Remembers phases as `phase:group:hosts`; `bad` are (phase, host) pairs that fail there.
+
+    `due` is what staging says of a host that has something to run once.
+    """
 
     def __init__(
-        self, *, bad: Sequence[tuple[str, str]] = (), smoke: bool = False, goes_on: bool = True
+        self,
+        *,
+        bad: Sequence[tuple[str, str]] = (),
+        smoke: bool = False,
+        goes_on: bool = True,
+        due: Mapping[str, Sequence[tuple[str, int, int]]] = MappingProxyType({}),
     ) -> None:
-        self.bad, self.smoke, self.goes_on = set(bad), smoke, goes_on
+        self.bad, self.smoke, self.goes_on, self.due = set(bad), smoke, goes_on, due
         self.steps: list[str] = []
 
     def each(self, phase: str, hosts: Sequence[str], **arguments: Any) -> dict[str, dict[str, Any]]:
         self.steps.append(f"{phase}:{arguments.get('group', '')}:{','.join(hosts)}")
-        return {name: {"failed": True} if (phase, name) in self.bad else {} for name in hosts}
+        said: dict[str, dict[str, Any]] = {
+            name: {"failed": True} if (phase, name) in self.bad else {} for name in hosts
+        }
+        if phase == "stage":
+            for name, due in self.due.items():
+                keys = ("application", "group", "wave")
+                said[name]["due"] = [dict(zip(keys, one, strict=True)) for one in due]
+        if phase == "once":
+            self.steps[-1] += ":" + ",".join(one["application"] for one in arguments["once"])
+        return said
 
     def judge(self, said: Mapping[str, Any], group: int, policy: Mapping[str, Any]) -> dict[str, Any]:
         failed = [name for name, one in said.items() if one.get("failed")]
@@ -120,3 +139,50 @@ def test_canary_that_is_refused_is_switched_back_and_nothing_is_removed() -> Non
 def test_removals_come_last() -> None:
     members = {"0": ["a"], "1": ["b"], "2": ["c"], "3": ["b", "c"]}
     assert steps(FakeGround(), removals=[3], members=members)[-2:] == ["activate:2:c", "absent:3:b,c"]
+
+
+def test_what_runs_once_runs_before_the_first_group_of_its_wave_on_its_first_host() -> None:
+    due = {"a": [("db", 0, 0)], "b": [("db", 1, 0), ("api", 1, 1)], "c": [("db", 2, 2)]}
+    assert steps(FakeGround(due=due)) == [
+        STAGE,
+        "once:0:a:db",
+        "activate:0:a",
+        "once:1:b:api",
+        "activate:1:b",
+        "once:2:c:db",
+        "activate:2:a,c",
+    ]
+
+
+def test_hosts_that_run_something_once_do_it_at_the_same_time() -> None:
+    found = steps(
+        FakeGround(due={"a": [("db", 0, 0), ("mail", 0, 0)], "b": [("db", 0, 0), ("search", 0, 0)]}),
+        groups=[0],
+        members={"0": ["a", "b", "c"]},
+    )
+    assert found == [STAGE, "once:0:a,b:db,mail,search", "activate:0:a,b,c"]
+
+
+def test_what_runs_once_and_fails_ends_the_rollout_whatever_may_fail() -> None:
+    ground = FakeGround(due={"b": [("db", 1, 0)]}, bad=[("once", "b")])
+    found = steps(ground, {"max_failures": 9, "rollback": "all"}, removals=[3])
+    assert found == [STAGE, "activate:0:a", "once:1:b:db", "rollback:0:a"]
+    ground = FakeGround(due={"b": [("db", 1, 0)]}, bad=[("once", "b")])
+    assert steps(ground, removals=[3]) == [STAGE, "activate:0:a", "once:1:b:db"]
+
+
+def test_host_that_has_failed_is_not_asked_to_run_anything_once() -> None:
+    due = {"a": [("db", 2, 1)], "c": [("db", 2, 1)]}
+    ground = FakeGround(due=due, bad=[("activate", "a")])
+    found = steps(ground, {**POLICY, "max_failures": 1})
+    assert found[-2:] == ["once:2:c:db", "activate:2:c"]
+
+
+def test_host_that_gives_no_answer_has_not_run_it() -> None:
+    elected = [{"application": "db", "group": 1, "wave": 0, "host": "b"}]
+    policy = {**POLICY, "failed_hosts": ["a"], "waited": True}
+    for said in ({}, {"b": {"unreachable": True}}, {"b": {"problem": {"kind": "host"}}}):
+        verdict = judge(said, elected, policy, 1)
+        assert (verdict["failed"], verdict["failed_hosts"], verdict["stop"]) == (["b"], ["a", "b"], True)
+        assert verdict["waited"]
+    assert not judge({"b": {"changed": True}}, elected, policy, 1)["stop"]

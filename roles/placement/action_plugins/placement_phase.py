@@ -39,24 +39,28 @@ def _load(package: str, *modules: str) -> Any:
 
 
 _load("host_program", "health")
-_controller = _load(
-    "controller_program",
-    "answers",
-    "draining",
-    "junit",
-    "orchestrator",
-    "own",
-    "placements",
-    "program",
-    "releases",
-    "said",
-    "services",
-    "smoke",
-)
+_modules = "answers draining junit once orchestrator own placements program releases said services smoke"
+_controller = _load("controller_program", *_modules.split())
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
-junit, program, smoke = _controller.junit, _controller.program, _controller.smoke
+junit, once, program, smoke = _controller.junit, _controller.once, _controller.program, _controller.smoke
 activated_in, smoked_on = _controller.said.activated_in, _controller.said.smoked_on
 
+PHASES = (
+    *(
+        "observe",
+        "probe",
+        "plan",
+        "rollout",
+        "survey",
+        "stage",
+        "once_elect",
+        "once",
+        "once_verdict",
+        "activate",
+        "verdict",
+    ),
+    *("smoke", "smoke_verdict", "smoke_report", "wait", "settle", "rollback", "absent", "fetch", "check"),
+)
 POLICY = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
 
 
@@ -76,25 +80,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "phase": {
                     "type": "str",
                     "required": True,
-                    "choices": [
-                        "observe",
-                        "probe",
-                        "plan",
-                        "rollout",
-                        "survey",
-                        "stage",
-                        "activate",
-                        "verdict",
-                        "smoke",
-                        "smoke_verdict",
-                        "smoke_report",
-                        "wait",
-                        "settle",
-                        "rollback",
-                        "absent",
-                        "fetch",
-                        "check",
-                    ],
+                    "choices": PHASES,
                 },
                 "planner": {"type": "str", "default": "variables", "choices": ["variables", "orchestrator"]},
                 "placements": {"type": "list", "elements": "dict", "default": []},
@@ -105,6 +91,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "policy": {"type": "dict", "default": {}},
                 "verdict": {"type": "dict", "default": {}},
                 "activated": {"type": "dict", "default": {}},
+                "once": {"type": "list", "elements": "dict", "default": []},
                 "report": {"type": "str", "default": ""},
                 "fails_later": {"type": "bool", "default": False},
                 "become_password": {"type": "dict", "default": {}},
@@ -126,6 +113,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if phase == "verdict":
             result["verdict"] = self._judge(arguments, task_vars)
             return result
+        if phase == "once_elect":
+            result.update(changed=False, **once.elect_in(task_vars, arguments["policy"], arguments["group"]))
+            return result
+        if phase == "once_verdict":
+            policy = {**POLICY, **arguments["policy"]}
+            result["verdict"] = once.judge_in(task_vars, arguments["once"], policy, arguments["group"])
+            return result
         if phase == "smoke_verdict":
             result["verdict"] = self._judge_tests(arguments, task_vars)
             return result
@@ -146,8 +140,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return self._perform(phase, arguments, {"inventory_hostname": host})
 
     def _perform(self, phase: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        if phase == "activate":
-            return self._activate(arguments, task_vars)
+        if phase in ("once", "activate"):
+            return self._activate(phase, arguments, task_vars)
         if arguments["planner"] == "orchestrator":
             self._follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
         placements = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
@@ -165,7 +159,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 phase, _load("host_program", "main").main.answer(request)
             )
             return checked
-        return self._work(phase, placements, arguments)
+        done = self._work(phase, placements, arguments)
+        due = once.due_on(placements) if phase == "stage" else []
+        return {**done, "due": due} if due else done
 
     def _roll_out(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Observes all hosts of the play, asks for the plan, and does it, unless its hosts need tasks of their own."""
@@ -183,26 +179,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         reference = placements_.reference_of(variables.get("release_become_password"))
         return str(orchestrator.fetch_secret(reference)) if reference else ""
 
-    def _activate(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _activate(self, phase: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The answer of the host for its placements of this group. Whatever goes wrong is for the verdict to judge:
         a host that failed here would be out of the play, and with it a batch that nobody judges.
         """
-        group = max(0, arguments["group"])
+        group, host = max(0, arguments["group"]), task_vars["inventory_hostname"]
         try:
             if arguments["planner"] == "orchestrator":
-                self._follow_the_plan(arguments, "activate", task_vars["inventory_hostname"])
-            every = [placements_.normalise(placement, "activate") for placement in arguments["placements"]]
+                self._follow_the_plan(arguments, phase, host)
+            every = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
             placements = [one for one in every if one["group"] == group]
-            undrained = _controller.draining.refuse(placements, task_vars)
-            if undrained:
-                return {**answers.finish("activate", {"placements": undrained}), "group": group}
+            if phase == "once":
+                placements = once.chosen(placements, arguments["once"], host)
+            elif undrained := _controller.draining.refuse(placements, task_vars):
+                return {**answers.finish(phase, {"placements": undrained}), "group": group}
             if not placements:
                 return {"changed": False, "placements": [], "group": group}
-            return {**self._work("activate", placements, arguments), "group": group}
+            return {**self._work(phase, placements, arguments), "group": group}
         except AnsibleConnectionFailure:
             raise
         except Exception as error:
-            said = answers.finish("activate", answers.silent("host", str(error), ""))
+            said = answers.finish(phase, answers.silent("host", str(error), ""))
             return {**said, "group": group}
 
     def _follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:

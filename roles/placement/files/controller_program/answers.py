@@ -8,7 +8,7 @@ from typing import Any
 from ansible.module_utils.common.text.converters import to_text
 
 MARK = "ORCHESTRATOR-ANSWER "
-TOLERANT = ("activate", "smoke")
+TOLERANT = ("activate", "once", "smoke")
 
 
 def read_answer(done: dict[str, Any], python: str, secrets: tuple[str, ...]) -> dict[str, Any]:

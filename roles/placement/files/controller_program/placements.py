@@ -35,7 +35,7 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     process += normalise_container(one) if is_container else normalise_service(one)
     if artifact and one["service"] and artifact["packing"] == "file" and not is_container:
         artifact["executable"] = True
-    if phase in ("stage", "activate", "settle", "rollback") and artifact:
+    if phase in ("stage", "once", "activate", "settle", "rollback") and artifact:
         content = [artifact[key] for key in ("sha256", "packing", "strip_components", "filename")]
         content += ["executable"] if artifact.get("executable") else []
         content += [artifact["image"]] if artifact.get("image") else []

@@ -17,6 +17,7 @@ from .release_settings import (
 from .template_text import TemplateTextError, layout_of, render_text, template_variables
 
 EVENTS_OF_PHASE = {
+    "once": ("run_once",),
     "stage": ("before_stage", "after_stage"),
     "activate": ("before_activate", "after_activate"),
 }

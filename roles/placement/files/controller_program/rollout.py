@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from controller_program import once
 from controller_program.fleet import Fleet, end_with_parent, open_fleet
 from controller_program.orchestrator import ask
 from controller_program.said import activated_on, smoked_on_host
@@ -46,13 +47,15 @@ class Rollout:
     def __init__(self, plan: Mapping[str, Any], policy: Mapping[str, Any], ground: Ground) -> None:
         self._plan, self._policy, self._ground = plan, policy, ground
         self._gone: set[str] = set()
+        self._staged: Said = {}
+        self._once: list[list[Any]] = []
 
     def run(self) -> None:
         """Everything has been done, or undone, or left where the policy leaves it."""
         if not self._plan["hosts"]:
             return
-        staged = self._ground.each("stage", self._plan["hosts"])
-        if any(_went_wrong(said) for said in staged.values()):
+        self._staged = self._ground.each("stage", self._plan["hosts"])
+        if any(_went_wrong(said) for said in self._staged.values()):
             return
         verdict = self._activate_groups()
         if verdict.get("failed_hosts"):
@@ -80,8 +83,23 @@ class Rollout:
                 break
             hosts = self._members(group, verdict.get("failed_hosts", ()))
             if hosts:
-                verdict = self._activate(group, hosts, verdict)
+                verdict = self._run_once(group, hosts, verdict) or self._activate(group, hosts, verdict)
         return verdict
+
+    def _run_once(self, group: int, hosts: list[str], before: Mapping[str, Any]) -> dict[str, Any]:
+        """Nothing, unless something failed that runs once before this group: then the verdict that ends the rollout."""
+        elected = once.elect(self._staged, hosts, group, self._once)
+        if not elected:
+            return {}
+        self._once += once.keys_of(elected)
+        said = self._ground.each("once", once.hosts_of(elected), group=group, once=elected)
+        policy = {
+            **self._policy,
+            "failed_hosts": before.get("failed_hosts", []),
+            "waited": before.get("waited"),
+        }
+        verdict = once.judge(said, elected, policy, group)
+        return verdict if verdict["stop"] else {}
 
     def _activate(self, group: int, hosts: list[str], before: Mapping[str, Any]) -> dict[str, Any]:
         policy = {

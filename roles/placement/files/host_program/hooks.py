@@ -26,29 +26,37 @@ def would(placement, *events):
     return "; would run {}".format(", ".join(told))
 
 
-def run(event, placement, request, around):
+def run(event, placement, request, around, before=()):
     """Every hook of that event has run and succeeded.
 
     Args:
         around: `release` (its directory, empty before there is one), `previous_release`, `previous_version`.
+        before: what others of the same phase did.
 
     Returns:
-        What they did, see `run_one`.
+        What they all did, see `run_one`.
 
     Raises:
         Problem: one failed; the others after it have not run.
     """
-    done = []
+    done = list(before)
     for hook in of_event(placement, event):
         result = run_one(event, hook, placement, request, around)
         done.append(result)
         if result["exit"] != 0:
-            raise Problem(
-                "hook",
-                "hook {}".format(result["message"]),
-                "look at the host; correct the hook or what it found, then deploy again",
-            )
+            problem = failure(result)
+            problem.hooks = done
+            raise problem
     return done
+
+
+def failure(result):
+    """The problem that a hook which did not succeed is."""
+    return Problem(
+        "hook",
+        "hook {}".format(result["message"]),
+        "look at the host; correct the hook or what it found, then deploy again",
+    )
 
 
 def run_one(event, hook, placement, request, around):

@@ -10,7 +10,7 @@ from host_program.problems import Problem, from_defect, from_os_error
 
 MARK = "ORCHESTRATOR-ANSWER "
 OLDEST_PYTHON = (3, 9)
-FENCED = ("stage", "activate", "confirm", "distrust", "rollback", "absent")
+FENCED = ("stage", "once", "activate", "confirm", "distrust", "rollback", "absent")
 
 
 def serve(source):
@@ -99,6 +99,10 @@ def _work_of(phase):
         return install_file
     if phase == "check":
         return _check
+    if phase == "once":
+        from host_program.once import run_once
+
+        return run_once
     if phase == "smoke":
         from host_program.smoke import run_tests
 
@@ -161,6 +165,7 @@ def _failed(placement, problem):
         "result": "failed",
         "message": problem.message,
         "problem": problem.as_json(),
+        **({"hooks": problem.hooks} if problem.hooks else {}),
     }
 
 

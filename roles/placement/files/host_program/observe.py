@@ -78,8 +78,9 @@ def _observe(directory, receipt, verify):
 def _kept(paths, receipt):
     """The releases that lie there, those that were live last first; what died while it was staged is not among them."""
     newest = sorted(receipt["releases"].items(), key=lambda item: -item[1]["sequence"])
+    keys = ("release", "version", "artifact_sha256", "state", "once")
     return [
-        {key: record[key] for key in ("release", "version", "artifact_sha256", "state")}
+        {key: record[key] for key in keys if key in record}
         for name, record in newest
         if os.path.isdir(paths.release(name))
     ]

@@ -14,7 +14,12 @@ class Problem(Exception):
             `archive`, `unsupported`, `busy`, `python` or `host`; the controller gives each its exit code.
         message: what is wrong and where.
         resolution: what to do.
+
+    Attributes:
+        hooks: those that ran until one of them was the problem.
     """
+
+    hooks = ()
 
     def __init__(self, kind, message, resolution=""):
         super().__init__(message)

@@ -61,7 +61,8 @@ def new_receipt(identity, application, deployment_path):
     `tree_sha256`, `size_bytes`, `configuration_digest`, `state` (staged, active, healthy, bad), `sequence`
     (grows with each staging and each switch), `staged_at` and `activated_at` (the controller's clock).
     A release that is a service has `service` (a configuration, see `services.py`) and `secrets_fingerprint` too;
-    `units` and `process`, see `processes.py`, are of the placement.
+    `units` and `process`, see `processes.py`, are of the placement. `once` has the commands that ran there for its
+    artifact, once for all hosts.
     `live` is what the last switch meant to make live: `directory`, `previous` (a directory or ""), `proven`
     (it was live and healthy before that run), `restore` (what it was configured with then, where switching back goes
     no further), `run`, `commit`, `plan_id`, `actor`, `time`. `staged` is what

@@ -75,7 +75,7 @@ def activate(placement, request):
         judged = {"result": "active", "own": True, "message": "live; its own role activates it"}
     else:
         judged = _judge(here, name, around)
-    told = {"hooks": ran + judged.pop("hooks", [])}
+    told = {"hooks": ran + list(judged.pop("hooks", []))}
     return {"changed": changed, "from_version": before, **judged, **(told if told["hooks"] else {})}
 
 
@@ -240,9 +240,8 @@ def _judge(here, name, around):
         try:
             ran = hooks.run("after_activate", here.wanted, here.request, around)
         except Problem as problem:
-            healthy, message = False, problem.message
-        else:
-            changed = {**changed, "hooks": ran}
+            healthy, message, ran = False, problem.message, problem.hooks
+        changed = {**changed, "hooks": ran}
     if not healthy:
         return {**_fail(here, name, message), **changed}
     if any(check["origin"] != "host" for check in here.wanted["healthchecks"]):

@@ -63,7 +63,7 @@ def stage(placement, request):
     waiting = _unpack_beside(placement, request, paths, directory, receipt, name)
     if waiting:
         return {"changed": True, **waiting, **_told(ran)}
-    ran += _after_stage(placement, request, paths, directory, receipt, name, live)
+    ran = _after_stage(placement, request, paths, directory, receipt, name, live, ran)
     told = {"message": "release {} staged".format(name), "release_path": paths.release(name), **_told(ran)}
     return {"changed": True, **told, **layout.differences(placement, paths, receipt, live, request)}
 
@@ -80,12 +80,12 @@ def _told(ran):
     return {"hooks": ran} if ran else {}
 
 
-def _after_stage(placement, request, paths, directory, receipt, name, live):
+def _after_stage(placement, request, paths, directory, receipt, name, live, before=()):
     """The hooks after staging have run; a release whose hooks failed runs them again when it is staged again."""
     if not hooks.of_event(placement, "after_stage"):
-        return []
+        return list(before)
     around = hooks.around_of(receipt, paths, name, live if live != name else "")
-    ran = hooks.run("after_stage", placement, request, around)
+    ran = hooks.run("after_stage", placement, request, around, before)
     del receipt["releases"][name]["after_stage"]
     receipts.write_receipt(directory, receipt)
     return ran
