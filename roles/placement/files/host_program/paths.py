@@ -39,6 +39,17 @@ class Paths:
     def release(self, directory):
         return os.path.join(self.releases, directory)
 
+    def point(self, target):
+        """`current` is a link to that, at once."""
+        temporary = os.path.join(self.root, ".current-" + os.urandom(8).hex())
+        os.symlink(target, temporary)
+        try:
+            os.replace(temporary, self.current)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        receipts.sync_directory(self.root)
+
     def live_directory(self):
         """The directory name that `current` points to; empty when there is no `current`.
 

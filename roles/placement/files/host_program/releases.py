@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from host_program import hooks, kinds, layout, receipts, records
+from host_program import hooks, keeping, kinds, layout, receipts, records
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -134,7 +134,7 @@ def absent(placement, request):
     if here.paths.live_directory():
         os.unlink(here.paths.current)
     for name in list(here.receipt["releases"]):
-        _remove_release(here, name)
+        keeping.remove_release(here, name)
     shutil.rmtree(here.paths.staging, ignore_errors=True)
     for path in (here.paths.releases, here.paths.root):
         if os.path.isdir(path) and not os.listdir(path):
@@ -196,7 +196,7 @@ def _switch(here, name, old):
     here.save()
     if old == name:
         return False
-    _point(here.paths, name)
+    here.paths.point(os.path.join("releases", name))
     return True
 
 
@@ -215,18 +215,6 @@ def _wanted_settings(here):
         "secrets_fingerprint": here.wanted.get("secrets_fingerprint", ""),
         "service": (here.receipt["staged"] or {}).get("service", ""),
     }
-
-
-def _point(paths, name):
-    """`current` points to that release, at once."""
-    temporary = os.path.join(paths.root, ".current-" + os.urandom(8).hex())
-    os.symlink(os.path.join("releases", name), temporary)
-    try:
-        os.replace(temporary, paths.current)
-    except OSError:
-        os.unlink(temporary)
-        raise
-    receipts.sync_directory(paths.root)
 
 
 def _judge(here, name, around):
@@ -272,7 +260,7 @@ def _settle(here, name, message):
         left["state"] = "bad"  # so that the next rollback does not come back to what was left
     here.save()
     try:
-        _prune(here, name)
+        keeping.prune(here, name)
         kinds.prune(here)
     except OSError as error:
         # The release is live and healthy: an old one in the way is no reason to switch back.
@@ -312,7 +300,7 @@ def _switch_back(here, name, reason):
     here.receipt["releases"][previous]["state"] = "active"
     here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True, restore=None)
     here.save()
-    _point(here.paths, previous)
+    here.paths.point(os.path.join("releases", previous))
     version = here.version_of(previous)
     if here.wanted.get("role"):
         message = "{}; {} is live again, and its own role activates it".format(reason, version)
@@ -361,28 +349,3 @@ def _ours(here):
             "run `orchestrator status`; somebody else deploys to this host",
         )
     return name
-
-
-def _prune(here, name):
-    """All but the newest `keep_releases` of our own record are gone; never the live one or the last good."""
-    spared = {name, here.last_good(name), here.live["previous"]}
-    order = sorted(here.receipt["releases"].items(), key=lambda item: -item[1]["sequence"])
-    keep = max(1, here.wanted["keep_releases"])
-    for other, _ in order[keep:]:
-        if other not in spared:
-            _remove_release(here, other)
-            del here.receipt["releases"][other]
-            here.save()
-
-
-def _remove_release(here, name):
-    path = here.paths.release(name)
-    if os.path.isdir(path):
-        if not os.path.isdir(here.paths.staging):
-            os.mkdir(here.paths.staging, 0o700)
-        trash = os.path.join(here.paths.staging, "removed-" + os.urandom(8).hex())
-        os.rename(path, trash)
-        shutil.rmtree(here.paths.staging)
-    tree = os.path.join(here.directory, "trees", name + ".json")
-    if os.path.exists(tree):
-        os.unlink(tree)
