@@ -25,6 +25,13 @@ class Placement:
     def live(self):
         return self.receipt["live"] if self.receipt else None
 
+    def unfinished(self, name):
+        """What a run that did not end says of its takeover of that live release; None without one."""
+        live = self.live or {}
+        if not name or live.get("directory") != name or self.receipt["releases"][name]["state"] == "healthy":
+            return None
+        return live.get("adopted")
+
     def version_of(self, name):
         record = self.receipt["releases"].get(name) if self.receipt and name else None
         return record["version"] if record else ""
@@ -52,7 +59,8 @@ def activate(placement, request):
     if request["check"]:
         return _predict(Placement(placement, request))
     here = Placement(placement, request)
-    old = here.paths.live_directory()
+    foreign = _foreign(here)
+    old = "" if foreign else here.paths.live_directory()
     if old and here.receipt and old in here.receipt["releases"]:
         same = here.receipt["releases"][old]["release"] == placement["release"]
         if same and records.is_converged(here.receipt, here.paths, old, placement):
@@ -68,8 +76,11 @@ def activate(placement, request):
     before = here.version_of(old)
     previous = old if old != name else (here.live or {}).get("previous", "")
     around = hooks.around_of(here.receipt, here.paths, name, previous)
-    ran = hooks.run("before_activate", placement, request, around)
-    changed = _switch(here, name, old)
+    adopted = here.unfinished(name) if old == name else None
+    if foreign:
+        adopted = adoption().begin(here, foreign, name)
+    ran = [] if adopted else hooks.run("before_activate", placement, request, around)
+    changed = _switch(here, name, old, adopted)
     if placement.get("role"):
         # Its own role makes it run, and comes after this; then its health is asked.
         judged = {"result": "active", "own": True, "message": "live; its own role activates it"}
@@ -130,8 +141,9 @@ def absent(placement, request):
         return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
     if request["check"]:
         return {"result": "absent", "changed": True, "message": "would be removed"}
+    live = here.paths.live_directory()
     kinds.remove(here)
-    if here.paths.live_directory():
+    if live:
         os.unlink(here.paths.current)
     for name in list(here.receipt["releases"]):
         keeping.remove_release(here, name)
@@ -145,7 +157,25 @@ def absent(placement, request):
     return {"result": "absent", "changed": True, "message": message}
 
 
+def adoption():
+    """The module, which few deployments need."""
+    from host_program import adoption as module
+
+    return module
+
+
+def _foreign(here):
+    """What is to be taken over; None when nothing is."""
+    if here.wanted.get("action") != "adopt":
+        return None
+    return adoption().find(here.paths, here.receipt)
+
+
 def _predict(here):
+    foreign = _foreign(here)
+    if foreign:
+        message = "would be taken over without a restart; " + foreign.fate()
+        return {"result": "healthy", "changed": True, "from_version": "", "message": message}
     name = ""
     if here.receipt:
         name = records.find_release(here.receipt, here.paths, here.directory, here.wanted)
@@ -161,8 +191,12 @@ def _predict(here):
     }
 
 
-def _switch(here, name, old):
-    """The receipt says what is about to be live, then the link does. True when the link moved."""
+def _switch(here, name, old, adopted=None):
+    """The receipt says what is about to be live, then the link does. True when the link moved.
+
+    Args:
+        adopted: how what is live and not ours is taken over, or was.
+    """
     run, record = here.request["run"], here.receipt["releases"][name]
     resumed = here.live if here.live and here.live["directory"] == name else None
     previous = resumed["previous"] if resumed else here.last_good(name)
@@ -192,11 +226,16 @@ def _switch(here, name, old):
         "plan_id": run["plan_id"],
         "actor": run["actor"],
         "time": run["time"],
+        **({"adopted": adopted} if adopted else {}),
     }
     here.save()
     if old == name:
         return False
-    here.paths.point(os.path.join("releases", name))
+    target = os.path.join("releases", name)
+    if adopted:
+        adoption().take(here, target, adopted)
+    else:
+        here.paths.point(target)
     return True
 
 
@@ -226,7 +265,8 @@ def _judge(here, name, around):
         healthy, message = not problem, problem or message
     if healthy:
         try:
-            ran = hooks.run("after_activate", here.wanted, here.request, around)
+            adopted = here.live.get("adopted")
+            ran = [] if adopted else hooks.run("after_activate", here.wanted, here.request, around)
         except Problem as problem:
             healthy, message = False, problem.message
         else:
@@ -259,6 +299,8 @@ def _settle(here, name, message):
     if left and here.request["run"].get("leaves_bad"):
         left["state"] = "bad"  # so that the next rollback does not come back to what was left
     here.save()
+    if here.live.get("adopted"):
+        message = "{}; {}".format(message, adoption().describe(here.live["adopted"]))
     try:
         keeping.prune(here, name)
         kinds.prune(here)
@@ -282,6 +324,8 @@ def _fail(here, name, message):
 
 def _switch_back(here, name, reason):
     """The release is bad; the one before it is live again, or nothing is when there was none."""
+    if here.live.get("adopted"):
+        return adoption().give_back(here, name, reason)
     previous = here.live["previous"]
     if previous and not os.path.isdir(here.paths.release(previous)):
         previous = here.last_good(name)
