@@ -17,7 +17,9 @@ REASON = "what is live there is taken over if it is the same"
 def adopt_steps(
     steps: Sequence[Step], placements: Sequence[Placement], observed: Mapping[str, ObservedHost]
 ) -> list[Step]:
-    """Return the steps of a takeover: `adopt` where nothing of ours is live; what a takeover began is gone on with.
+    """Return the steps of a takeover: `adopt` where nothing of ours is live, or where a run before did not end.
+
+    Whether that run was a takeover the host knows, and refuses where it was not.
 
     Args:
         placements: of the same length: each step's own.
@@ -32,6 +34,8 @@ def adopt_steps(
             problems.append(f"{step.application} on {step.host}: {problem}")
         elif step.action == "install":
             step = replace(step, action="adopt", from_version=None, restarts=(), reason=REASON)
+        elif step.action == "verify":
+            step = replace(step, action="adopt", restarts=())
         taken.append(step)
     if problems:
         raise ConflictError(
@@ -47,8 +51,8 @@ def _problem(step: Step, placement: Placement, observed: Mapping[str, ObservedHo
         return "only sites and services can be taken over"
     host = observed.get(step.host)
     found = host.placements.get((step.application, step.deployment_path)) if host else None
-    if step.action == "reconfigure":
-        return f"{step.from_version} is ours already; its settings changed"
+    if step.action == "reconfigure" or (step.action == "verify" and found and found.state != "active"):
+        return f"{step.from_version} is ours already; {step.reason}"
     if step.action == "install" and found is not None and found.state != "none":
         return f"what is live there is ours already: {found.version}"
     return ""

@@ -69,7 +69,8 @@ def test_what_is_not_ours_is_taken_over_and_nothing_restarts() -> None:
 def test_what_is_converged_unknown_or_begun_is_as_in_a_deployment() -> None:
     desired = make_desired()
     assert adopt(desired, found(desired)).steps[0].action == "skip"
-    assert adopt(desired, found(desired, state="active")).steps[0].action == "verify"
+    (step,) = adopt(desired, found(desired, state="active", problems=("it still runs what was live",))).steps
+    assert (step.action, step.from_version, step.reason) == ("adopt", "2.0.0", "it still runs what was live")
     assert adopt(desired, ObservedHost.unreachable("web1", "no answer")).steps[0].action == "unknown"
 
 
@@ -77,7 +78,12 @@ def test_what_is_converged_unknown_or_begun_is_as_in_a_deployment() -> None:
     ("overrides", "problem"),
     [
         ({"version": "1.9", "release": "1.9-x"}, "what is live there is ours already: 1.9"),
-        ({"configuration_digest": "other"}, "is ours already; its settings changed"),
+        ({"configuration_digest": "other"}, "2.0.0 is ours already; settings changed"),
+        (
+            {"problems": ("its unit was changed by hand",)},
+            "2.0.0 is ours already; its unit was changed by hand",
+        ),
+        ({"state": "bad"}, "2.0.0 is ours already; the release is marked bad"),
     ],
 )
 def test_what_is_ours_is_left_to_deployments(overrides: dict[str, Any], problem: str) -> None:

@@ -176,6 +176,11 @@ def test_release_of_ours_is_left_to_deployments(host: Host) -> None:
     inode = os.lstat(host.path / "current").st_ino
     assert host.deploy(adopting(host))["result"] == "unchanged"
     assert os.lstat(host.path / "current").st_ino == inode
+    for placement in (adopting(host, configuration_digest="c2"), adopting(host, "2")):
+        answer = host.deploy(placement)
+        assert answer["problem"]["kind"] == "conflict"
+        assert answer["message"] == f"what is live at {host.path} is ours already: 1"
+    assert os.lstat(host.path / "current").st_ino == inode
 
 
 def test_link_of_ours_whose_receipt_was_lost_is_taken_over(host: Host) -> None:
@@ -271,8 +276,8 @@ def test_host_that_dies_at_any_step_has_the_old_or_the_new_and_the_same_command_
         current = host.path / "current"
         assert {name: (current / name).read_text() for name in LIVE} == LIVE, step
         again = adopting(host)
-        if current.is_symlink() and current.readlink().parent.name == "releases":
-            again["action"] = "verify"
+        if current.is_symlink() and current.readlink().parent.name == "releases" and step % 2:
+            again["action"] = "verify"  # what a deployment does there
         assert host.deploy(again)["result"] == "healthy", step
         assert (observed(host)["state"], observed(host)["problems"]) == ("healthy", []), step
         assert leftovers(host) == (set() if link else {"current.before-adoption"}), step
@@ -291,8 +296,6 @@ def test_giving_back_that_dies_at_any_step_is_gone_on_with(host: Host) -> None:
         current = host.path / "current"
         assert {name: (current / name).read_text() for name in LIVE} == LIVE, step
         again = adopting(host)
-        if current.is_symlink():
-            again["action"] = "verify"
         assert host.deploy(again)["result"] == "healthy", step
         assert leftovers(host) == {"current.before-adoption"}, step
 
@@ -380,3 +383,39 @@ def test_what_is_too_large_for_a_dry_run_is_said(host: Host, monkeypatch: pytest
     said = host.phase("stage", placement, check=True)
     assert "its files are compared in the real run" in said["message"]
     assert host.deploy(placement)["result"] == "healthy"
+
+
+def test_artifact_that_the_controller_sends_and_templates_of_the_release_are_waited_for(host: Host) -> None:
+    top = by_hand(host)
+    (top / "site.conf").write_text("of 1")
+    template = {"path": "site.conf", "release_source": "index.html", "mode": ""}
+    placement = adopting(host, templates=[template])
+    host.runs += 1
+    sent = {**placement, "artifact": {**placement["artifact"], "local": False}}
+    assert host.phase("stage", sent)["upload"]
+    waiting = host.phase("stage", placement)
+    assert waiting["render"] == {"index.html": "1"}
+    rendered = {**placement, "work": waiting["work"], "templates": [{**template, "text": "of 1"}]}
+    assert host.phase("stage", rendered)["message"].endswith("is 1, file by file")
+    assert host.phase("activate", rendered)["result"] == "healthy"
+    assert (host.path / "current" / "site.conf").read_text() == "of 1"
+
+
+def test_link_that_somebody_left_where_the_old_directory_was_is_kept(host: Host) -> None:
+    by_hand(host)
+    host.deploy(adopting(host))
+    kept = host.path / "current.before-adoption"
+    kept.rename(host.path / "archive")
+    kept.symlink_to("archive")
+    assert host.deploy(deployment(host, "2"))["result"] == "healthy"
+    assert (kept / "index.html").read_text() == "1"
+
+
+def test_second_takeover_keeps_both_directories(host: Host) -> None:
+    by_hand(host)
+    host.deploy(adopting(host))
+    (host.path / "current").unlink()
+    by_hand(host)
+    assert host.deploy(adopting(host))["result"] == "healthy"
+    for name in ("current.before-adoption", "current.before-adoption.2"):
+        assert (host.path / name / "index.html").read_text() == "1"

@@ -150,9 +150,10 @@ def test_takeover_that_is_not_healthy_leaves_the_unit_running_and_not_ours(
     assert not (host.path / "current").is_symlink()
 
 
+@pytest.mark.parametrize("action", ["verify", "adopt"])
 @pytest.mark.parametrize("claims", [False, True])
 def test_takeover_that_died_before_the_process_was_recorded_is_gone_on_with_without_a_restart(
-    host: Host, systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch, claims: bool
+    host: Host, systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch, claims: bool, action: str
 ) -> None:
     by_hand(host)
     settings: dict[str, Any] = {} if claims else {"service": THEIRS}
@@ -170,7 +171,7 @@ def test_takeover_that_died_before_the_process_was_recorded_is_gone_on_with_with
             host.deploy(placement)
     assert (host.path / "current").is_symlink()
     assert host.observe()[0]["state"] == "active"
-    again = {**service(host, "1", **settings), "action": "verify"}
+    again = {**service(host, "1", **settings), "action": action}
     assert host.deploy(again)["result"] == "healthy"
     assert systemd.calls() == []
     assert host.deploy(service(host, "1", **settings))["result"] == "unchanged"

@@ -115,6 +115,7 @@ def stage(placement, request):
     receipt = receipts.read_receipt(directory)
     foreign = find(paths, receipt)
     if foreign is None:
+        _require_unfinished(placement, request, paths)
         return services.stage(placement, request)
     for one in placement.get("shared_paths", ()):
         _require_shared(paths, one["path"])
@@ -130,6 +131,21 @@ def stage(placement, request):
     name = records.staged_directory(receipt, paths, request)
     said = foreign.require_same(wanted, records.read_tree(directory, name))
     return {**result, "message": "{}; {}".format(result["message"], said)}
+
+
+def _require_unfinished(placement, request, paths):
+    """Raises a Problem when what is live is ours and nothing of it is left to be taken over."""
+    from host_program.releases import Placement
+
+    here, live = Placement(placement, request), paths.live_directory()
+    same = here.receipt["releases"][live]["release"] == placement["release"]
+    done = records.is_converged(here.receipt, paths, live, placement) or here.unfinished(live)
+    if not same or not done:
+        raise Problem(
+            "conflict",
+            "what is live at {} is ours already: {}".format(paths.root, here.version_of(live)),
+            "`orchestrator deploy` sees to it",
+        )
 
 
 def _predict(wanted, request, foreign, directory, receipt):

@@ -149,7 +149,8 @@ def _remove_leftovers(paths, directory, receipt):
     shutil.rmtree(paths.staging, ignore_errors=True)
     for name in os.listdir(paths.root) if os.path.isdir(paths.root) else ():
         path = os.path.join(paths.root, name)
-        if _UNMADE_LINK.fullmatch(name) and os.path.islink(path):
+        unmade = _UNMADE_LINK.fullmatch(name) and os.path.islink(path)
+        if unmade and (name.startswith(".") or os.readlink(path).startswith("releases/")):
             os.unlink(path)
     known = {records.tree_path(directory, name) for name in receipt["releases"]}
     folder = os.path.join(directory, "trees")
