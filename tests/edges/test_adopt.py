@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.edges.rollouts import Ground, results
+from tests.edges.rollouts import ROOT, Ground, results
 
 
 @pytest.fixture
@@ -118,3 +121,46 @@ def test_prune_of_the_environment_is_not_done_and_an_application_has_to_be_named
     output = ground.run("adopt", "--environment", "dev", expect=64)
     assert "which application is to be taken over?" in output
     assert "dev has no application 'nope'" in ground.run("adopt", "-e", "dev", "-a", "nope", expect=64)
+
+
+def test_plain_playbook_takes_over_by_the_same_role(tmp_path: Path) -> None:
+    current = tmp_path / "srv" / "current"
+    current.mkdir(parents=True)
+    (current / "site.txt").write_text("1")
+    (tmp_path / "site.txt").write_text("1")
+    placement = {
+        "application": "site",
+        "version": "1",
+        "deployment_path": str(tmp_path / "srv"),
+        "action": "adopt",
+        "artifact": {"location": str(tmp_path / "site.txt"), "sha256": hashlib.sha256(b"1").hexdigest()},
+    }
+    tasks = [{"ansible.builtin.include_role": {"name": "release"}}]
+    variables = {"release_placements": [placement], "ansible_python_interpreter": sys.executable}
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars": variables,
+        "tasks": tasks,
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    for check in (["--check"], []):
+        assert not current.is_symlink()
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "ansible-playbook"), *check, "play.yml"],
+            cwd=tmp_path,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(tmp_path),
+                "LANG": "C.UTF-8",
+                "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+                "ORCHESTRATOR_STATE_DIRECTORY": str(tmp_path / "state"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+    assert current.is_symlink()
+    assert (tmp_path / "srv" / "current.before-adoption" / "site.txt").read_text() == "1"
