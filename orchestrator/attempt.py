@@ -110,7 +110,7 @@ class Attempt:
         intent = self.intent = self._read(repository, choice)
         if order.prune:
             intent = self.intent = replace(intent, desired=replace(intent.desired, prune=True))
-        elif order.rollback is not None:
+        elif order.adopt or order.rollback is not None:
             intent = self.intent = replace(intent, desired=replace(intent.desired, prune=False))
         selected = workflow.select(intent, order.applications, order.limits)
         if order.rollback is not None:
@@ -336,7 +336,9 @@ class Attempt:
 
     def _deployment(self, intent: Intent, selected: Desired, run: Run) -> Deployment:
         applications = self.order.applications
-        planner: Planner = GitPlanner(intent=intent, selected=selected, applications=applications)
+        planner: Planner = GitPlanner(
+            intent=intent, selected=selected, applications=applications, adopt=self.order.adopt
+        )
         if self.order.rollback is not None:
             planner = RollbackPlanner(intent=intent, selected=selected, order=self.order.rollback)
         return Deployment(

@@ -26,6 +26,7 @@ class Order:
         allow_older_reason: deploy another commit than the branch's tip, for that reason; empty: never.
         override_window_reason: deploy outside of the windows, for that reason; empty: never.
         prune: remove orphans, as `prune` in the environment does.
+        adopt: take over what is live and not ours, and do nothing else.
         rollback: to releases that were good instead of where git says; None: deploy what git asks for.
         required: the plan that it has to amount to; None: any.
     """
@@ -43,6 +44,7 @@ class Order:
     allow_older_reason: str = ""
     override_window_reason: str = ""
     prune: bool = False
+    adopt: bool = False
     rollback: RollbackOrder | None = None
     required: RequiredPlan | None = None
 

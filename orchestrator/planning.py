@@ -44,11 +44,13 @@ class GitPlanner:
 
     Attributes:
         applications: that the run is about; empty: all. Orphans of others are not removed.
+        adopt: what is live and not ours is taken over, and nothing else is done.
     """
 
     intent: Intent
     selected: Desired
     applications: tuple[str, ...] = ()
+    adopt: bool = False
 
     def references(self) -> frozenset[Reference]:
         """See `Planner`."""
@@ -68,7 +70,13 @@ class GitPlanner:
         """See `Planner`."""
         intent, fingerprints = self.intent, workflow.fingerprints_of(self.intent)
         plan = workflow.compile_intent(
-            intent, artifacts, observed, self.selected, self.applications, fingerprints=fingerprints
+            intent,
+            artifacts,
+            observed,
+            self.selected,
+            self.applications,
+            fingerprints=fingerprints,
+            adopt=self.adopt,
         )
         placements = render_placements(plan, intent.desired, artifacts, fingerprints)
         return Planned(plan=plan, placements=placements)

@@ -97,7 +97,7 @@ def judge_plan(
             for name in rules.require_deployed_in
         }
         now = datetime.now(UTC)
-        installs = {step.application for step in plan.changes if step.action == "install"}
+        installs = {step.application for step in plan.changes if step.action in ("install", "adopt")}
         for application, sha256, version in changes:
             problem = judge_rules(rules, records, application, sha256, now)
             if application in installs and problem:

@@ -29,7 +29,7 @@ def begun_record(
     ci = order.ci
     return Record(
         id=run.id,
-        kind="rollback" if order.is_rollback else "deploy",
+        kind="rollback" if order.is_rollback else "adopt" if order.adopt else "deploy",
         reasons=() if order.rollback is None else (order.rollback.reason(),),
         actor=run.actor,
         ci=None if ci.name == "plain" else {"name": ci.name, "url": ci.url, "actor": ci.actor},

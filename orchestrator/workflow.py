@@ -172,12 +172,15 @@ def compile_intent(
     selected: Desired | None = None,
     applications: tuple[str, ...] = (),
     fingerprints: Mapping[str, str] | None = None,
+    *,
+    adopt: bool = False,
 ) -> Plan:
     """The plan of this intent against what hosts said.
 
     Args:
         applications: orphans of others are not removed; empty: of all.
         fingerprints: of the secrets, see `fingerprints_of`; without them secrets are not compared.
+        adopt: what is live and not ours is taken over, and nothing else is done.
     """
     return compile_plan(
         intent.desired,
@@ -188,6 +191,7 @@ def compile_intent(
         selected=selected,
         applications=applications,
         fingerprints=fingerprints or {},
+        adopt=adopt,
     )
 
 

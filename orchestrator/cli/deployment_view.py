@@ -79,6 +79,8 @@ class DeploymentView:
     def planned(self, intent: Intent, plan: Plan, observed: Mapping[str, ObservedHost]) -> None:
         """See `orchestrator.attempt.Listener`."""
         mode = "Rollback" if self._order.is_rollback else "Check" if self._order.check else "Deployment"
+        if self._order.adopt:
+            mode = "Check of the takeover" if self._order.check else "Takeover"
         if self._order.rollback is not None and self._order.rollback.last_good:
             mode = f"{mode} of the last good state"
         title = f"{mode} of {plan.identity.environment} at {intent.revision.label}, manifest {plan.manifest_version}"
@@ -167,6 +169,7 @@ class DeploymentView:
             applications=self._order.applications,
             limits=self._order.limits,
             rollback_to=None if self._order.rollback is None else self._order.rollback.to,
+            adopt=self._order.adopt,
         )
         return resume, status_command(environment=environment, directory=directory)
 

@@ -18,6 +18,7 @@ from orchestrator.errors import OrchestratorError
 COMMANDS = {
     "plan": ("orchestrator.cli.plan", "Show what a deployment would do, and why."),
     "deploy": ("orchestrator.cli.deploy", "Deploy a branch to its environment."),
+    "adopt": ("orchestrator.cli.adopt", "Take over what is live on hosts already, without a restart."),
     "rollback": ("orchestrator.cli.rollback", "Go back to the releases that were good before."),
     "set": ("orchestrator.cli.set_", "Set versions in a branch's manifest, as a build does."),
     "promote": ("orchestrator.cli.promote", "Carry versions from one environment to another."),

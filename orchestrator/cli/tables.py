@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "install": "green",
+    "adopt": "green",
     "reconfigure": "yellow",
     "verify": "yellow",
     "remove": "red",

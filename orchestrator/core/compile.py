@@ -8,6 +8,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from orchestrator.core.adoption import adopt_steps
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.canonical import digest
 from orchestrator.core.checks import render_healthcheck
@@ -69,6 +70,7 @@ def compile_plan(
     selected: Desired | None = None,
     applications: Collection[str] = (),
     fingerprints: Mapping[str, str] = _NO_FINGERPRINTS,
+    adopt: bool = False,
 ) -> Plan:
     """Every placement gets a step, and every step a reason.
 
@@ -79,6 +81,10 @@ def compile_plan(
         selected: what this run is about (`--application`, `--limit`); everything when None.
         applications: orphans of others are not removed; empty: of all.
         fingerprints: of the secrets, by application, where they are at hand; others are not compared.
+        adopt: what is live and not ours is taken over, and nothing else is done.
+
+    Raises:
+        ConflictError: something cannot be taken over.
     """
     placements = (selected or desired).placements
     decided = [
@@ -90,6 +96,8 @@ def compile_plan(
         )
         for placement in placements
     ]
+    if adopt:
+        decided = adopt_steps(decided, placements, observed)
     decided = plan_drains(decided, placements, observed)
     steps, groups = assign_groups(decided, placements, desired.strategy)
     crowds = find_crowds(steps, placements)

@@ -151,6 +151,9 @@ def fold_outcome(plan: Plan, reports: Iterable[HostReport], *, finished: bool, c
         answers = said.get((step.application, step.host, step.deployment_path), {})
         seconds = sum(float(answer.get("seconds", 0.0)) for answer in answers.values())
         folded = _fold_step(step, by_host.get(step.host, {}), answers)
+        if step.action == "adopt" and folded.result == "deployed" and "stage" in answers:
+            # How what was live compares is part of what happened.
+            folded = replace(folded, message=f"{answers['stage']['message']}; {folded.message}")
         tests = tuple(_read_test(test) for test in answers.get("smoke", {}).get("tests", ()))
         if notice := answers.get("once", {}).get("notice"):
             folded = replace(folded, message=f"{notice}; {folded.message}")
@@ -282,7 +285,8 @@ def _from_answer(step: Step, answer: Mapping[str, Any], changed: bool) -> Placem
     elif result == "removed":
         version = ""
     elif result == "switched back":
-        version = str(answer.get("version", step.from_version or ""))
+        before = answer.get("version", step.from_version or "")
+        version = None if before is None else str(before)
     problem = answer.get("problem") or {}
     back = result in ("switched back", "removed")
     return _outcome(

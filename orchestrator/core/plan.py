@@ -9,7 +9,7 @@ from typing import Any, Literal
 from orchestrator.core.model import Strategy
 from orchestrator.core.observed import Identity
 
-Action = Literal["install", "reconfigure", "verify", "remove", "skip", "unknown"]
+Action = Literal["install", "adopt", "reconfigure", "verify", "remove", "skip", "unknown"]
 
 FORMAT = 1
 
@@ -19,9 +19,10 @@ class Step:
     """What happens to one placement, and why.
 
     Attributes:
-        action: `install` (another release goes live), `reconfigure` (same release, other settings),
-            `verify` (same release and settings, health not proven), `remove` (an orphan goes away), `skip`
-            (converged) or `unknown` (the host did not answer: nothing is done there).
+        action: `install` (another release goes live), `adopt` (what is live and not ours is taken over),
+            `reconfigure` (same release, other settings), `verify` (same release and settings, health not
+            proven), `remove` (an orphan goes away), `skip` (converged) or `unknown` (the host did not answer:
+            nothing is done there).
         from_version: what is live now; empty when nothing is, None when nobody could say.
         release: directory name of the release; empty when the artifact is not resolved.
         restarts: what will restart, by unit name.

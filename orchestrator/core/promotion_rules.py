@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from orchestrator.core.hidden_text import one_line
-from orchestrator.core.record import Record, RecordPlacement
+from orchestrator.core.record import FORWARD, Record, RecordPlacement
 
 HOLD, UNHOLD, ROLLBACK = "hold", "unhold", "rollback"
 GOOD = ("deployed", "unchanged")
@@ -268,7 +268,7 @@ def _subject(hold: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _lapses(hold: Mapping[str, Any], record: Record) -> bool:
     """Whether a deployment has made other bytes live than those that are held."""
-    if not hold.get("sha256") or record.kind != "deploy":
+    if not hold.get("sha256") or record.kind not in FORWARD:
         return False
     return any(
         one.application == hold.get("application")

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from orchestrator.core.protection_rules import Rules, same_place
-from orchestrator.core.record import Record
+from orchestrator.core.record import FORWARD, Record
 from orchestrator.core.windows import judge_windows
 
 BASE_VERDICTS = ("success", "partial")
@@ -136,7 +136,7 @@ def is_base(record: Record) -> bool:
     purpose: its rules may be those of a time before the present ones.
     """
     return (
-        record.kind == "deploy"
+        record.kind in FORWARD
         and record.verdict in BASE_VERDICTS
         and not record.allow_older_reason
         and bool(record.commit)

@@ -12,6 +12,8 @@ from typing import Any
 FORMAT = 1
 PLANNED = "planned"
 INTERRUPTED = "interrupted"
+# The kinds of attempts that bring hosts to what git asks for.
+FORWARD = ("deploy", "adopt")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 

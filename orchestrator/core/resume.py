@@ -14,6 +14,7 @@ def resume_command(
     applications: tuple[str, ...] = (),
     limits: tuple[str, ...] = (),
     rollback_to: str | None = None,
+    adopt: bool = False,
 ) -> str:
     """Return the deployment again: it converges, and touches only what has not.
 
@@ -21,11 +22,14 @@ def resume_command(
         branch: empty: the commit was named itself, so it is again.
         directory: as given with -C.
         rollback_to: it was a rollback to that, empty: to the release before; None: it was none.
+        adopt: it was a takeover.
     """
     chosen = [f"--application={name}" for name in applications] + [f"--limit={name}" for name in limits]
     if rollback_to is not None:
         to = [f"--to={rollback_to}"] if rollback_to else []
         return _command(directory, "rollback", "--environment", environment, *chosen, *to)
+    if adopt:
+        return _command(directory, "adopt", "--environment", environment, *chosen)
     target = ("--branch", branch) if branch else ("--environment", environment, "--ref", commit or "HEAD")
     return _command(directory, "deploy", *target, *chosen)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_program import paths, receipts, releases
+from host_program import keeping, paths, receipts
 from host_program.main import answer
 from host_program.problems import Problem
 
@@ -110,7 +110,7 @@ def test_old_release_that_cannot_be_removed_is_no_failed_deployment(
         raise OSError(16, "Device or resource busy", name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(releases, "_remove_release", busy)
+        patched.setattr(keeping, "remove_release", busy)
         found = host.deploy(release(host, "3", keep_releases=1))
     assert found["result"] == "healthy"
     assert found["problem"] is None

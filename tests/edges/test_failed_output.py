@@ -41,8 +41,10 @@ def test_remedy_that_the_host_knows_is_the_one_that_is_given(ground: Ground) -> 
     (current / "mine.txt").write_text("by hand")
     ground.release("2")
     document = ground.deploy(expect=21)
-    assert "To do: move it away (nothing in it was touched), then deploy again" in str(document["output"])
-    assert [one["resolution"] for one in document["placements"] if one["result"] == "failed"] == [
+    remedy = (
+        "take it over with `orchestrator adopt` where it is the version that git asks for; or "
         "move it away (nothing in it was touched), then deploy again"
-    ]
+    )
+    assert f"To do: {remedy}" in str(document["output"])
+    assert [one["resolution"] for one in document["placements"] if one["result"] == "failed"] == [remedy]
     assert (current / "mine.txt").read_text() == "by hand"

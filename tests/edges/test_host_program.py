@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from host_program import releases
+from host_program.paths import Paths
 
 from tests.edges.host import IDENTITY, Host, make_zip
 
@@ -205,11 +205,11 @@ def test_run_that_died_between_receipt_and_link_is_finished_by_the_next(
     host.deploy(host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"}))))
     placement = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})))
 
-    def die(paths: object, name: str) -> None:
+    def die(paths: object, target: str) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(releases, "_point", die)
+        patched.setattr(Paths, "point", die)
         with pytest.raises(KeyboardInterrupt):
             host.deploy(placement)
     observed = host.observe()[0]

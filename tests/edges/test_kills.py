@@ -29,9 +29,9 @@ DYING = """
 import json, os, sys
 program, state, step, requests = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 sys.path.insert(0, program)
-from host_program import archives, fetch, hooks, layout, main, once, receipts, releases, staging, trees
+from host_program import adoption, archives, comparing, fetch, hooks, layout, main, once, receipts, releases, staging, trees
 receipts.state_root = lambda: state
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.link", "os.truncate"}
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.link", "os.truncate", "ctypes.dlsym"}
 seen = 0
 def watch(event, arguments):
     global seen

@@ -41,10 +41,12 @@ class Tree:
         root: an existing, empty directory of ours; None checks members without writing anything.
         archive_bytes: the archive's own size, for the ratio.
         strip: leading directories dropped from every member.
+        reads: contents are read even where nothing is written.
     """
 
-    def __init__(self, root, archive_bytes, strip):
+    def __init__(self, root, archive_bytes, strip, *, reads=False):
         self.root, self._archive_bytes, self._strip = root, archive_bytes, strip
+        self.reads = reads or root is not None
         self.entries, self.size_bytes, self._members = {}, 0, 0
 
     def path_of(self, name):
@@ -93,6 +95,8 @@ class Tree:
         if self.root is None:
             for chunk in chunks:
                 written += len(chunk)
+                if self.reads:
+                    hasher.update(chunk)
         else:
             target = os.path.join(self.root, path)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -109,7 +113,7 @@ class Tree:
                 os.fchmod(descriptor, mode)
             finally:
                 os.close(descriptor)
-        if written != size_bytes and (self.root is not None or written):
+        if written != size_bytes and (self.reads or written):
             raise _bad("says that {} has {} bytes, and it has others".format(_shown(path), size_bytes))
         self.entries[path] = {"type": "file", "mode": mode, "size": size_bytes, "sha256": hasher.hexdigest()}
 
@@ -229,7 +233,7 @@ def _unpack_zip_member(archive, file, info, tree):
             raise _bad("has a link of {} bytes: {}".format(info.file_size, _shown(path)))
         tree.add_link(path, archive.read(info).decode("utf-8"))
     elif kind in (0, stat.S_IFREG):
-        tree.add_file(path, mode, info.file_size, _zip_chunks(archive, file, info) if tree.root else ())
+        tree.add_file(path, mode, info.file_size, _zip_chunks(archive, file, info) if tree.reads else ())
     else:
         raise _bad("has a member that is no file, directory or link: " + _shown(path))
 

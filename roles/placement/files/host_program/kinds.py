@@ -10,6 +10,10 @@ import os
 
 def stage(placement, request):
     """What the placement is made from lies ready beside what is live, verified as its kind is."""
+    if placement.get("action") == "adopt":
+        from host_program import adoption
+
+        return adoption.stage(placement, request)
     if placement.get("package"):
         from host_program import packages
 

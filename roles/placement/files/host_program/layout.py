@@ -140,7 +140,9 @@ def check(placement, root, entries):
 
 
 def looked_at(placement):
-    """The paths that `check` asks about."""
+    """The paths that `check` asks about; None: all of them, since what is live is compared with them."""
+    if placement.get("action") == "adopt":
+        return None
     named = [one["path"] for one in placement.get("shared_paths", ())]
     for one in placement.get("templates", ()):
         named += [one["path"], one.get("release_source") or ""]
@@ -347,25 +349,37 @@ def _remove(path):
         os.unlink(path)
 
 
-def _own(placement, unpacked, entries):
-    if not any(placement.get(key) for key in OWNERSHIP):
+def owned(placement, entries):
+    """The entries have the owner and modes that the settings give them; nothing on the disk has."""
+    if not _is_owned(placement):
         return
     uid, gid = identity_of(_whose(placement))
     plain = int(placement.get("file_mode") or "0644", 8)
-    directory = int(placement.get("directory_mode") or "0755", 8)
     given = {template["path"] for template in placement.get("templates", ()) if template.get("mode")}
     for path, entry in entries.items():
-        full = os.path.join(unpacked, path)
         if entry["type"] == "file":
             executable = plain | (plain & 0o444) >> 2 if entry["mode"] & 0o111 else plain
             entry["mode"] = entry["mode"] if path in given else executable
         elif entry["type"] == "directory":
-            entry["mode"] = directory
+            entry["mode"] = int(placement.get("directory_mode") or "0755", 8)
+        entry.update({key: number for key, number in (("uid", uid), ("gid", gid)) if number != -1})
+
+
+def _is_owned(placement):
+    return any(placement.get(key) for key in OWNERSHIP)
+
+
+def _own(placement, unpacked, entries):
+    if not _is_owned(placement):
+        return
+    owned(placement, entries)
+    uid, gid = identity_of(_whose(placement))
+    for path, entry in entries.items():
+        full = os.path.join(unpacked, path)
         if (uid, gid) != (-1, -1):
             os.chown(full, uid, gid, follow_symlinks=False)
         if entry["type"] != "link":
             os.chmod(full, entry["mode"])
-        entry.update({key: number for key, number in (("uid", uid), ("gid", gid)) if number != -1})
     if (uid, gid) != (-1, -1):
         os.chown(unpacked, uid, gid)
-    os.chmod(unpacked, directory)
+    os.chmod(unpacked, int(placement.get("directory_mode") or "0755", 8))

@@ -12,6 +12,7 @@ from host_program.problems import Problem
 
 STAGING = ".orchestrator-staging"
 MAX_LINKS_FOLLOWED = 40
+TAKE_OVER = "take it over with `orchestrator adopt` where it is the version that git asks for; or "
 
 
 class Paths:
@@ -39,6 +40,17 @@ class Paths:
     def release(self, directory):
         return os.path.join(self.releases, directory)
 
+    def point(self, target):
+        """`current` is a link to that, at once."""
+        temporary = os.path.join(self.root, ".current-" + os.urandom(8).hex())
+        os.symlink(target, temporary)
+        try:
+            os.replace(temporary, self.current)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        receipts.sync_directory(self.root)
+
     def live_directory(self):
         """The directory name that `current` points to; empty when there is no `current`.
 
@@ -58,7 +70,7 @@ class Paths:
                 raise Problem(
                     "conflict",
                     "{} is not a link; somebody put it there by hand".format(self.current),
-                    "move it away (nothing in it was touched), then deploy again",
+                    TAKE_OVER + "move it away (nothing in it was touched), then deploy again",
                 ) from None
             raise error
         parent, directory = os.path.split(os.path.normpath(os.path.join(self.root, target)))
@@ -66,7 +78,7 @@ class Paths:
             raise Problem(
                 "conflict",
                 "{} points to {}, which is no release of ours".format(self.current, target),
-                "remove the link, then deploy again",
+                TAKE_OVER + "remove the link, then deploy again",
             )
         return directory
 

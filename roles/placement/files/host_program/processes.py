@@ -29,6 +29,8 @@ def start(here, name):
     if configuration is None:
         return "what its process is to be started with is lost", False
     unit, seconds = configuration["unit"], configuration["timeout_seconds"] + EXTRA_SECONDS
+    if here.live.get("adopted"):
+        return _take_over(here, {"service": identifier, "directory": name}, configuration), False
     try:
         changed = _remove(here, [other for other in here.receipt.get("units", []) if other != unit])
         rewritten = not configuration["adopt"] and _install(here, identifier, unit)
@@ -46,6 +48,23 @@ def start(here, name):
         here.receipt["process"] = wanted
         here.save()
     return problem, True
+
+
+def _take_over(here, wanted, configuration):
+    """The process that runs is the release's from now on; an empty string, or why it cannot be."""
+    from host_program import unit_takeover
+
+    unit, text = configuration["unit"], None
+    if not configuration["adopt"]:
+        with open(
+            os.path.join(here.directory, "services", wanted["service"], unit), encoding="utf-8"
+        ) as file:
+            text = file.read()
+    problems = unit_takeover.obstacles(unit, text, units.show([unit])[unit])
+    if not problems:
+        here.receipt["process"] = wanted
+        here.save()
+    return "; ".join(problems)
 
 
 def _install(here, identifier, unit):

@@ -65,8 +65,9 @@ def new_receipt(identity, application, deployment_path):
     artifact, once for all hosts.
     `live` is what the last switch meant to make live: `directory`, `previous` (a directory or ""), `proven`
     (it was live and healthy before that run), `restore` (what it was configured with then, where switching back goes
-    no further), `run`, `commit`, `plan_id`, `actor`, `time`. `staged` is what
-    the last staging offers to activation: `run`, `directory`.
+    no further), `run`, `commit`, `plan_id`, `actor`, `time`; after a takeover `adopted`: where what was live before
+    is (`kept`, a directory, or `link`, where `current` led), and the receipt's `process` and `units` of before.
+    `staged` is what the last staging offers to activation: `run`, `directory`.
     """
     return {
         "format": FORMAT,

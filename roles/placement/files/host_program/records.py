@@ -32,6 +32,7 @@ def is_converged(receipt, paths, name, placement):
     live, secrets = receipt["live"], receipt["releases"][name].get("secrets_fingerprint", "")
     return bool(
         live
+        and not placement.get("foreign")
         and placement.get("action") != "verify"
         and live["directory"] == name == paths.live_directory()
         and receipt["releases"][name]["state"] == "healthy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from host_program import hooks, kinds, layout, receipts, records
+from host_program import hooks, keeping, kinds, layout, receipts, records
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -24,6 +24,13 @@ class Placement:
     @property
     def live(self):
         return self.receipt["live"] if self.receipt else None
+
+    def unfinished(self, name):
+        """What a run that did not end says of its takeover of that live release; None without one."""
+        live = self.live or {}
+        if not name or live.get("directory") != name or self.receipt["releases"][name]["state"] == "healthy":
+            return None
+        return live.get("adopted")
 
     def version_of(self, name):
         record = self.receipt["releases"].get(name) if self.receipt and name else None
@@ -52,7 +59,8 @@ def activate(placement, request):
     if request["check"]:
         return _predict(Placement(placement, request))
     here = Placement(placement, request)
-    old = here.paths.live_directory()
+    foreign = _foreign(here)
+    old = "" if foreign else here.paths.live_directory()
     if old and here.receipt and old in here.receipt["releases"]:
         same = here.receipt["releases"][old]["release"] == placement["release"]
         if same and records.is_converged(here.receipt, here.paths, old, placement):
@@ -68,8 +76,11 @@ def activate(placement, request):
     before = here.version_of(old)
     previous = old if old != name else (here.live or {}).get("previous", "")
     around = hooks.around_of(here.receipt, here.paths, name, previous)
-    ran = hooks.run("before_activate", placement, request, around)
-    changed = _switch(here, name, old)
+    adopted = here.unfinished(name) if old == name else None
+    if foreign:
+        adopted = adoption().begin(here, foreign, name)
+    ran = [] if adopted else hooks.run("before_activate", placement, request, around)
+    changed = _switch(here, name, old, adopted)
     if placement.get("role"):
         # Its own role makes it run, and comes after this; then its health is asked.
         judged = {"result": "active", "own": True, "message": "live; its own role activates it"}
@@ -130,11 +141,12 @@ def absent(placement, request):
         return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
     if request["check"]:
         return {"result": "absent", "changed": True, "message": "would be removed"}
+    live = here.paths.live_directory()
     kinds.remove(here)
-    if here.paths.live_directory():
+    if live:
         os.unlink(here.paths.current)
     for name in list(here.receipt["releases"]):
-        _remove_release(here, name)
+        keeping.remove_release(here, name)
     shutil.rmtree(here.paths.staging, ignore_errors=True)
     for path in (here.paths.releases, here.paths.root):
         if os.path.isdir(path) and not os.listdir(path):
@@ -145,7 +157,25 @@ def absent(placement, request):
     return {"result": "absent", "changed": True, "message": message}
 
 
+def adoption():
+    """The module, which few deployments need."""
+    from host_program import adoption as module
+
+    return module
+
+
+def _foreign(here):
+    """What is to be taken over; None when nothing is."""
+    if here.wanted.get("action") != "adopt":
+        return None
+    return adoption().find(here.paths, here.receipt)
+
+
 def _predict(here):
+    foreign = _foreign(here)
+    if foreign:
+        message = "would be taken over without a restart; " + foreign.fate()
+        return {"result": "healthy", "changed": True, "from_version": "", "message": message}
     name = ""
     if here.receipt:
         name = records.find_release(here.receipt, here.paths, here.directory, here.wanted)
@@ -161,8 +191,12 @@ def _predict(here):
     }
 
 
-def _switch(here, name, old):
-    """The receipt says what is about to be live, then the link does. True when the link moved."""
+def _switch(here, name, old, adopted=None):
+    """The receipt says what is about to be live, then the link does. True when the link moved.
+
+    Args:
+        adopted: how what is live and not ours is taken over, or was.
+    """
     run, record = here.request["run"], here.receipt["releases"][name]
     resumed = here.live if here.live and here.live["directory"] == name else None
     previous = resumed["previous"] if resumed else here.last_good(name)
@@ -192,11 +226,16 @@ def _switch(here, name, old):
         "plan_id": run["plan_id"],
         "actor": run["actor"],
         "time": run["time"],
+        **({"adopted": adopted} if adopted else {}),
     }
     here.save()
     if old == name:
         return False
-    _point(here.paths, name)
+    target = os.path.join("releases", name)
+    if adopted:
+        adoption().take(here, target, adopted)
+    else:
+        here.paths.point(target)
     return True
 
 
@@ -217,18 +256,6 @@ def _wanted_settings(here):
     }
 
 
-def _point(paths, name):
-    """`current` points to that release, at once."""
-    temporary = os.path.join(paths.root, ".current-" + os.urandom(8).hex())
-    os.symlink(os.path.join("releases", name), temporary)
-    try:
-        os.replace(temporary, paths.current)
-    except OSError:
-        os.unlink(temporary)
-        raise
-    receipts.sync_directory(paths.root)
-
-
 def _judge(here, name, around):
     problem, restarted = kinds.start(here, name)
     changed = {"changed": True} if restarted else {}
@@ -238,7 +265,8 @@ def _judge(here, name, around):
         healthy, message = not problem, problem or message
     if healthy:
         try:
-            ran = hooks.run("after_activate", here.wanted, here.request, around)
+            adopted = here.live.get("adopted")
+            ran = [] if adopted else hooks.run("after_activate", here.wanted, here.request, around)
         except Problem as problem:
             healthy, message, ran = False, problem.message, problem.hooks
         changed = {**changed, "hooks": ran}
@@ -270,8 +298,10 @@ def _settle(here, name, message):
     if left and here.request["run"].get("leaves_bad"):
         left["state"] = "bad"  # so that the next rollback does not come back to what was left
     here.save()
+    if here.live.get("adopted"):
+        message = "{}; {}".format(message, adoption().describe(here.live["adopted"]))
     try:
-        _prune(here, name)
+        keeping.prune(here, name)
         kinds.prune(here)
     except OSError as error:
         # The release is live and healthy: an old one in the way is no reason to switch back.
@@ -293,6 +323,8 @@ def _fail(here, name, message):
 
 def _switch_back(here, name, reason):
     """The release is bad; the one before it is live again, or nothing is when there was none."""
+    if here.live.get("adopted"):
+        return adoption().give_back(here, name, reason)
     previous = here.live["previous"]
     if previous and not os.path.isdir(here.paths.release(previous)):
         previous = here.last_good(name)
@@ -311,7 +343,7 @@ def _switch_back(here, name, reason):
     here.receipt["releases"][previous]["state"] = "active"
     here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True, restore=None)
     here.save()
-    _point(here.paths, previous)
+    here.paths.point(os.path.join("releases", previous))
     version = here.version_of(previous)
     if here.wanted.get("role"):
         message = "{}; {} is live again, and its own role activates it".format(reason, version)
@@ -360,28 +392,3 @@ def _ours(here):
             "run `orchestrator status`; somebody else deploys to this host",
         )
     return name
-
-
-def _prune(here, name):
-    """All but the newest `keep_releases` of our own record are gone; never the live one or the last good."""
-    spared = {name, here.last_good(name), here.live["previous"]}
-    order = sorted(here.receipt["releases"].items(), key=lambda item: -item[1]["sequence"])
-    keep = max(1, here.wanted["keep_releases"])
-    for other, _ in order[keep:]:
-        if other not in spared:
-            _remove_release(here, other)
-            del here.receipt["releases"][other]
-            here.save()
-
-
-def _remove_release(here, name):
-    path = here.paths.release(name)
-    if os.path.isdir(path):
-        if not os.path.isdir(here.paths.staging):
-            os.mkdir(here.paths.staging, 0o700)
-        trash = os.path.join(here.paths.staging, "removed-" + os.urandom(8).hex())
-        os.rename(path, trash)
-        shutil.rmtree(here.paths.staging)
-    tree = os.path.join(here.directory, "trees", name + ".json")
-    if os.path.exists(tree):
-        os.unlink(tree)

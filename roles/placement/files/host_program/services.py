@@ -56,6 +56,9 @@ def refuse(placement, request):
             "{} belongs to {} of {} (at {})".format(wanted["unit"], *owners[wanted["unit"]]),
             "name another `unit`, or remove that application from this host first",
         )
+    if placement.get("foreign"):
+        _refuse_takeover(placement, directory, state)
+        return
     if wanted["adopt"]:
         if state["LoadState"] != "loaded":
             raise Problem(
@@ -71,8 +74,20 @@ def refuse(placement, request):
             "{} exists already and is not ours ({})".format(
                 wanted["unit"], state["FragmentPath"] or state["LoadState"]
             ),
-            "name another `unit`, adopt it (`adopt`: true), or remove it first",
+            "name another `unit`, adopt it (`adopt`: true), or remove it first; or take over what runs there with "
+            "`orchestrator adopt`, where it is what git asks for",
         )
+
+
+def _refuse_takeover(placement, directory, state):
+    """Raises the Problem that keeps what runs from going on as it is."""
+    from host_program import unit_takeover
+
+    wanted, receipt, text = placement["service"], receipts.read_receipt(directory), None
+    if not wanted["adopt"]:
+        same = _find_same(directory, receipt, placement) if receipt else ""
+        text = _fill(wanted["unit_file"], os.path.join(directory, "services", same or "new"))
+    unit_takeover.refuse(wanted["unit"], text, state)
 
 
 def prepare(placement, request):

@@ -13,7 +13,7 @@ from host_program.problems import Problem
 
 EXTRA_BYTES = 1 << 20
 PENDING = "pending"
-_UNMADE_LINK = re.compile(r"\.current-[0-9a-f]{16}")
+_UNMADE_LINK = re.compile(r"\.current-[0-9a-f]{16}|current\.before-adoption(\.[0-9]+)?")
 
 
 def stage(placement, request):
@@ -28,7 +28,7 @@ def stage(placement, request):
     require_absolute(paths.root)
     refuse_controlled(paths.root)
     refuse_foreign(identity, application, paths.root)
-    live = paths.live_directory()
+    live = "" if placement.get("foreign") else paths.live_directory()
     layout.refuse(placement, paths.root)
     directory = receipts.placement_directory(identity, application, paths.root)
     if request["check"]:
@@ -149,7 +149,8 @@ def _remove_leftovers(paths, directory, receipt):
     shutil.rmtree(paths.staging, ignore_errors=True)
     for name in os.listdir(paths.root) if os.path.isdir(paths.root) else ():
         path = os.path.join(paths.root, name)
-        if _UNMADE_LINK.fullmatch(name) and os.path.islink(path):
+        unmade = _UNMADE_LINK.fullmatch(name) and os.path.islink(path)
+        if unmade and (name.startswith(".") or os.readlink(path).startswith("releases/")):
             os.unlink(path)
     known = {records.tree_path(directory, name) for name in receipt["releases"]}
     folder = os.path.join(directory, "trees")
@@ -291,7 +292,7 @@ def _predict(placement, paths, receipt, directory, request):
     refuse_unwritable(directory, EXTRA_BYTES, 4)
     message = "would stage release {}".format(placement["release"])
     message += hooks.would(placement, "before_stage", "after_stage")
-    live = paths.live_directory()
+    live = "" if placement.get("foreign") else paths.live_directory()
     return {
         "changed": True,
         "message": message,
@@ -303,12 +304,14 @@ def look_into(artifact, secrets, paths=()):
     """What the archive unpacks to, after the checks that the real run makes.
 
     Args:
-        paths: what is asked about beside.
+        paths: what is asked about beside; None: everything, and it is read for that.
 
     Returns:
-        (bytes, members, path → `{"type"}` of those `paths` that it has; None when nobody could look).
+        (bytes, members, path → `{"type"}` of those `paths` that it has, or its whole entries; None when nobody could
+        look).
     """
-    tree = archives.Tree(None, artifact["size_bytes"] or 0, artifact["strip_components"])
+    size_bytes, strip = artifact["size_bytes"] or 0, artifact["strip_components"]
+    tree = archives.Tree(None, size_bytes, strip, reads=paths is None)
     if artifact.get("local"):
         if trees.file_sha256(artifact["location"]) != artifact["sha256"]:
             raise Problem("checksum", "the artifact has other bytes than planned", "plan again")
@@ -322,21 +325,29 @@ def look_into(artifact, secrets, paths=()):
             archives.unpack_tar(body, tree)
     elif artifact["packing"] == "zip":
         try:
-            file = remote.buffered(artifact["location"], header)
+            file = None if tree.reads else remote.buffered(artifact["location"], header)
         except Problem as problem:
             if problem.kind != "unsupported":
                 raise
-            file = remote.in_memory(artifact["location"], header)
-            if file is None:
-                return 0, 1, None
+            file = None
+        file = file or remote.in_memory(artifact["location"], header)
+        if file is None:
+            return 0, 1, None
         archives.unpack_zip(file, tree)
     else:
         fetch.open_patiently(artifact["location"], header).close()
-        found = {artifact["filename"]: {"type": "file"}} if artifact["filename"] in paths else {}
-        return artifact["size_bytes"] or 0, 1, found
+        tree.entries[artifact["filename"]] = {
+            "type": "file",
+            "mode": 0o755 if artifact.get("executable") else 0o644,
+            "size": artifact["size_bytes"],
+            "sha256": artifact["sha256"],
+        }
+        return artifact["size_bytes"] or 0, 1, _types(tree, paths)
     tree.finish()
     return tree.size_bytes, len(tree.entries), _types(tree, paths)
 
 
 def _types(tree, paths):
+    if paths is None:
+        return tree.entries
     return {path: {"type": tree.entries[path]["type"]} for path in paths if path in tree.entries}

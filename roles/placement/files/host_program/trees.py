@@ -46,20 +46,20 @@ def compare_tree(root, entries):
             path = os.path.join(folder, name)
             found[os.path.relpath(path, root)] = path
     for path in sorted(set(found) - set(entries)):
-        differences.append("{} was added".format(_shown(path)))
+        differences.append("{} was added".format(shown(path)))
     for path, entry in sorted(entries.items()):
         if path not in found:
-            differences.append("{} is gone".format(_shown(path)))
+            differences.append("{} is gone".format(shown(path)))
             continue
         try:
             if not _is(found[path], entry):
-                differences.append("{} was changed".format(_shown(path)))
+                differences.append("{} was changed".format(shown(path)))
         except OSError as error:
-            differences.append("{} cannot be read: {}".format(_shown(path), error.strerror))
+            differences.append("{} cannot be read: {}".format(shown(path), error.strerror))
     return differences
 
 
-def _shown(path):
+def shown(path):
     """The path as every terminal and reader can take it; names of files may be any bytes."""
     return path if path.isprintable() else ascii(path)
 
