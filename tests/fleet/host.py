@@ -15,6 +15,7 @@ from typing import Protocol
 from tests.fleet.image import OPERATOR_PASSWORD, PYTHON
 from tests.fleet.podman import FleetError, podman, podman_command, run
 from tests.fleet.snapshot import PROGRAM, Snapshot, parse_snapshot
+from tests.fleet.variants import Variant
 
 BOOT_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -28,14 +29,14 @@ class HostSpec:
         name: unique in its fleet; also its host name.
         tmpfs: small file systems by mount point, such as `{"/small": "size=8m"}` (mount options of tmpfs).
         python: false removes `python3` from the host.
-        podman: it runs containers itself.
+        variant: what it can do beside; None: the usual.
         behind: name of the only host that may reach this one's port 22; everybody else is refused.
     """
 
     name: str
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     python: bool = True
-    podman: bool = False
+    variant: Variant | None = None
     behind: str | None = None
 
 
