@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from host_program import receipts
 from host_program.paths import Paths
 
 from tests.edges.host import IDENTITY, Host, make_zip
@@ -226,6 +227,17 @@ def test_absent_removes_what_is_ours_and_leaves_foreign_files(host: Host) -> Non
     assert host.phase("absent", placement)["changed"] is True
     assert sorted(path.name for path in host.path.iterdir()) == ["foreign"]
     assert host.observe() == []
+
+
+def test_absent_again_leaves_nothing_and_finishes_what_was_killed(host: Host) -> None:
+    placement = host.placement("1", host.publish("site-1.zip", make_zip({"i": "1"})))
+    host.deploy(placement)
+    directory = Path(receipts.placement_directory(IDENTITY, "site", str(host.path)))
+    host.phase("absent", placement)
+    # A run was killed when it had removed the receipt, and not yet all that lay beside it.
+    (directory / "trees").mkdir(parents=True)
+    assert host.phase("absent", placement)["changed"] is False
+    assert not directory.exists()
 
 
 def test_run_with_a_smaller_lock_token_than_the_host_has_seen_is_refused(host: Host) -> None:

@@ -187,6 +187,21 @@ def test_mode_that_is_none_is_refused(host: Host, tmp_path: Path, mode: str) -> 
     assert not (tmp_path / "tool").exists()
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_file_of_this_machine_with_other_bytes_is_refused_in_check_mode_too(
+    host: Host, tmp_path: Path, check: bool
+) -> None:
+    (tmp_path / "here").write_bytes(b"other")
+    here = {"location": str(tmp_path / "here"), "delivery": "controller", "local": True}
+    placement = {
+        "path": str(tmp_path / "tool"),
+        "mode": "0755",
+        "artifact": {**host.publish("tool", b"#!"), **here},
+    }
+    assert host.phase("fetch", placement, check=check)["problem"]["kind"] == "checksum"
+    assert not (tmp_path / "tool").exists()
+
+
 def test_full_disk_is_named_with_its_place(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

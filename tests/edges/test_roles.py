@@ -118,6 +118,13 @@ def test_the_specs_refuse_what_does_not_fit(change: dict[str, Any], words: str) 
     assert words in " ".join(problems("release", "main", change))
 
 
+@pytest.mark.parametrize("digest", ["abc", "", "g" * 64, "a" * 65, f"sha256:{'a' * 64}"])
+def test_digest_that_is_none_is_refused_before_a_host_is_asked(digest: str) -> None:
+    artifact = {"location": "https://files.example.net/a.zip", "sha256": digest}
+    with pytest.raises(AnsibleActionFail, match=r"artifact\.sha256 of a has to be 64 hex digits"):
+        normalise({"application": "a", "path": "/a", "artifact": artifact}, "fetch")
+
+
 @pytest.mark.parametrize(
     "check",
     [

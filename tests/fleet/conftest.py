@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.demo.artifact_server import ArtifactServer
 from tests.fleet import stepping
+from tests.fleet.containers import PORT, Containers
 from tests.fleet.deployments import PASSWORD, Deployments
 from tests.fleet.hosts import (
     Fleet,
@@ -122,4 +123,29 @@ def deployments(fleet: Fleet, tmp_path: Path) -> Iterator[Deployments]:
     with ArtifactServer(store, username="ci", password=PASSWORD, address=fleet.gateway) as server:
         made = Deployments(directory=tmp_path, server=server)
         made.start()
+        yield made
+
+
+@pytest.fixture
+def containers(fleet: Fleet, tmp_path: Path) -> Iterator[Containers]:
+    """A deployment repository with one container."""
+    store = tmp_path / "nexus"
+    with ArtifactServer(store, username="ci", password=PASSWORD, address=fleet.gateway) as server:
+        made = Containers(directory=tmp_path, server=server)
+        made.start()
+        made.service = {
+            "cgroups": "disabled",
+            "volumes": ["shop-data:/data"],
+            "restart_seconds": 0.2,
+            "stable_seconds": 0.5,
+            "stop_timeout_seconds": 1,
+        }
+        made.entry = {
+            "healthcheck": {
+                "url": f"http://{{address}}:{PORT}/health",
+                "retries": 50,
+                "interval_seconds": 0.2,
+                "deadline_seconds": 10,
+            }
+        }
         yield made

@@ -18,7 +18,6 @@ from typing import Self
 from tests.fleet.host import Host, HostSpec
 from tests.fleet.image import ensure_image
 from tests.fleet.podman import LABEL, FleetError, podman, run, run_arguments
-from tests.fleet.podman_image import ensure_podman_image
 from tests.fleet.sessions import (
     DIRECTORY_LABEL,
     HOST_LABEL,
@@ -29,6 +28,7 @@ from tests.fleet.sessions import (
     process_identity,
     remove,
 )
+from tests.fleet.variants import ensure_variant
 
 _SUBNETS = [
     IPv4Network(f"10.{second}.{third}.0/20") for second in range(89, 120) for third in range(0, 256, 16)
@@ -105,7 +105,7 @@ class Fleet:
         Raises:
             FleetError: one did not start; the others stay until the fleet is closed.
         """
-        images = [ensure_podman_image() if spec.podman else ensure_image() for spec in specs]
+        images = [ensure_variant(spec.variant) if spec.variant else ensure_image() for spec in specs]
         hosts = [self._register(spec) for spec in specs]
         with ThreadPoolExecutor(max_workers=_STARTERS) as starters:
             for _ in starters.map(lambda one: self._boot(*one), zip(images, specs, hosts, strict=True)):

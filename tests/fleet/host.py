@@ -15,6 +15,7 @@ from typing import Protocol
 from tests.fleet.image import OPERATOR_PASSWORD, PYTHON
 from tests.fleet.podman import FleetError, podman, podman_command, run
 from tests.fleet.snapshot import PROGRAM, Snapshot, parse_snapshot
+from tests.fleet.variants import Variant
 
 BOOT_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -29,7 +30,7 @@ class HostSpec:
         tmpfs: small file systems by mount point, such as `{"/small": "size=8m"}` (mount options of tmpfs).
         directories: of this machine, by mount point; the host writes to them.
         python: false removes `python3` from the host.
-        podman: it runs containers itself.
+        variant: what it can do beside; None: the usual.
         behind: name of the only host that may reach this one's port 22; everybody else is refused.
     """
 
@@ -37,7 +38,7 @@ class HostSpec:
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     directories: Mapping[str, Path] = field(default_factory=dict)
     python: bool = True
-    podman: bool = False
+    variant: Variant | None = None
     behind: str | None = None
 
 

@@ -62,7 +62,7 @@ class Services(Deployments):
     """The documents have one service, `shop-api`, and beside it what `others` says.
 
     Attributes:
-        service: its `service` object.
+        service: its `service` object; empty: it has left the manifest.
         entry: more of its entry, such as `variables`.
     """
 
@@ -101,6 +101,8 @@ class Services(Deployments):
             "shop-api": {"version": version, "kind": self.kind, "artifact": {**self.artifact, **artifact}},
             **{name: application for name, (application, _) in self.others.items()},
         }
+        if not self.service:
+            del applications["shop-api"]
         entries = {
             "shop-api": {"deployment_path": PATH, "service": self.service, **self.entry},
             **{name: entry for name, (_, entry) in self.others.items()},
@@ -115,7 +117,7 @@ class Services(Deployments):
             "environment": "dev",
             "repositories": {"raw": repository},
             "hosts": self.hosts,
-            "applications": entries,
+            "applications": {name: entries[name] for name in applications},
             "strategy": self.strategy,
         }
         manifest = {"manifest_version": version, "applications": applications}

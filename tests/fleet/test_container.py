@@ -2,123 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from orchestrator.demo.artifact_server import ArtifactServer
-from tests.fleet.deployments import PASSWORD, results
-from tests.fleet.hosts import Fleet, Host, HostFactory, HostSpec, changes
-from tests.fleet.images import build_image
-from tests.fleet.services import Services, unit
+from tests.fleet.containers import UNIT, Containers, deploy, images, served
+from tests.fleet.deployments import results
+from tests.fleet.hosts import Host, HostFactory, HostSpec, changes
+from tests.fleet.services import unit
+from tests.fleet.variants import PODMAN
 
-UNIT = "shop.service"
-PORT = 9000
 SECRET = "k3y of the 'container' $HOME"
-SERVE = """\
-#!/bin/sh
-test "$MODE" = broken && exit 3
-mkdir -p /tmp/www/cgi-bin
-echo VERSION > /tmp/www/version
-echo ok > /tmp/www/health
-env > /tmp/www/env
-cat /run/secrets/KEY > /tmp/www/key
-id > /tmp/www/id
-touch /x 2>/dev/null && echo writable > /tmp/www/root || echo read-only > /tmp/www/root
-date > /data/started
-exec httpd -f -p 9000 -h /tmp/www
-"""
-
-
-class Containers(Services):
-    """The documents have one container, `shop`."""
-
-    def publish_image(
-        self, version: str, host: Host, kind: str = "oci", mode: str = "w", more: str = ""
-    ) -> None:
-        """The archive of that version is in the repository: busybox, and what it serves."""
-        busybox = base64.b64decode(host.run("base64 /bin/busybox").stdout)
-        tools = ["sh", "mkdir", "env", "id", "touch", "date", "httpd", "test", "cat"]
-        script = SERVE.replace("VERSION", version).replace("exec httpd", f"{more}\nexec /bin/busybox httpd")
-        for tool in tools[1:]:
-            script = script.replace(f"\n{tool} ", f"\n/bin/busybox {tool} ")
-        files = {"bin/busybox": busybox, "bin/sh": busybox, "serve": script.encode()}
-        self.put(f"shop/shop-{version}.tar", build_image(files, ["/bin/sh", "/serve"], kind=kind, mode=mode))
-
-    def ask(self, version: str, **artifact: Any) -> None:
-        """The documents ask for that version."""
-        shop = {"version": version, "kind": "container", "artifact": {"repository": "raw", **artifact}}
-        if not artifact:
-            shop["artifact"] = {"repository": "raw", "path": "shop/shop-{version}.tar"}
-        entry = {"container": self.service, **self.entry}
-        environment = {
-            "environment": "dev",
-            "repositories": {
-                "raw": {
-                    "type": "nexus",
-                    "url": self.server.url,
-                    "repository": "raw",
-                    "credentials": {"username": "ci", "password": {"env": "NEXUS_PASSWORD"}},
-                }
-            },
-            "hosts": self.hosts,
-            "applications": {"shop": entry},
-        }
-        manifest = {"manifest_version": version, "applications": {"shop": shop}}
-        (self.clone / "manifest.json").write_text(json.dumps(manifest, indent=2))
-        (self.clone / "dev-env.json").write_text(json.dumps(environment, indent=2))
-        self._git(self.clone, "add", "--all")
-        self._git(self.clone, "commit", "--quiet", "--allow-empty", "--message", f"Release {version}")
-        self._git(self.clone, "push", "--quiet", "origin", "dev")
-
-
-@pytest.fixture
-def containers(fleet: Fleet, tmp_path: Path) -> Iterator[Containers]:
-    store = tmp_path / "nexus"
-    with ArtifactServer(store, username="ci", password=PASSWORD, address=fleet.gateway) as server:
-        made = Containers(directory=tmp_path, server=server)
-        made.start()
-        made.service = {
-            "cgroups": "disabled",
-            "volumes": ["shop-data:/data"],
-            "restart_seconds": 0.2,
-            "stable_seconds": 0.5,
-            "stop_timeout_seconds": 1,
-        }
-        made.entry = {
-            "healthcheck": {
-                "url": f"http://{{address}}:{PORT}/health",
-                "retries": 50,
-                "interval_seconds": 0.2,
-                "deadline_seconds": 10,
-            }
-        }
-        yield made
 
 
 @pytest.fixture
 def host(hosts: HostFactory, containers: Containers) -> Host:
-    (one,) = hosts(HostSpec(name="podman1", podman=True))
+    (one,) = hosts(HostSpec(name="podman1", variant=PODMAN))
     containers.add_hosts([one])
     return one
-
-
-def served(host: Host, name: str) -> str:
-    return host.run(f"curl -sS -m 2 http://127.0.0.1:{PORT}/{name} 2>/dev/null || true").stdout.strip()
-
-
-def deploy(containers: Containers, host: Host, version: str, expect: int = 0) -> str:
-    containers.ask(version)
-    return results(containers.deploy(expect=expect))[host.name]
-
-
-def images(host: Host) -> list[str]:
-    said = host.run("podman images --quiet --no-trunc").stdout.split()
-    return sorted(set(said))
 
 
 def test_deploy_update_settings_rollback_drift_and_removal(containers: Containers, host: Host) -> None:
@@ -154,7 +53,7 @@ def test_deploy_update_settings_rollback_drift_and_removal(containers: Container
     assert deploy(containers, host, "2.0") == "deployed"
     assert served(host, "version") == "2.0"
     assert len(images(host)) == 2
-    assert deploy(containers, host, "3.0", 23) == "switched back"
+    assert deploy(containers, host, "3.0", expect=23) == "switched back"
     assert served(host, "version") == "2.0"
     containers.command("rollback", "-e", "dev", "--to", "1.0", "-a", "shop")
     assert served(host, "version") == "1.0"

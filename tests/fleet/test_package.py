@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.demo.artifact_server import ArtifactServer
+from tests.fleet import services as units
 from tests.fleet.deployments import PASSWORD, results
 from tests.fleet.hosts import Fleet, Host, HostFactory, changes
 from tests.fleet.packages import KEPT, NAME, Packages, installed
@@ -87,6 +88,9 @@ def test_install_update_rollback_drift_and_removal(packages: Packages, host: Hos
     assert deploy(packages, host, "1.10") == "deployed"
     host.run(f"echo broken > /usr/share/{NAME}/version")
     assert "version was changed by hand" in packages.command("status", "--verify")
+    assert deploy(packages, host, "1.10", 0, "--verify") == "deployed"
+    assert host.run(f"cat /usr/share/{NAME}/version").stdout == "1.10\n"
+    assert host.run(f"cat /etc/{NAME}.conf").stdout == "mine\n"
 
     # It leaves the manifest.
     packages.publish_deb("1.0", "other.deb", name="shop-other")
@@ -103,6 +107,39 @@ def test_install_update_rollback_drift_and_removal(packages: Packages, host: Hos
     assert installed(host) == "config-files"
     assert installed(host, "shop-other") == "1.0"
     assert host.run(f"ls {KEPT} 2>/dev/null || true").stdout == ""
+
+
+def test_unit_of_a_package_follows_it_back_and_ends_with_it(packages: Packages, host: Host) -> None:
+    unit, packages.entry["package"] = f"{NAME}.service", {"unit": NAME}
+    for version, seconds in (("1.0", 10001), ("2.0", 10002)):
+        packages.publish_deb(version, unit=f"[Service]\nExecStart=/bin/sleep {seconds}\n")
+
+    def running() -> str:
+        return host.run("ps -eo args | grep '^/bin/sleep 1000' || true").stdout.strip()
+
+    assert deploy(packages, host, "1.0") == "deployed"
+    assert running() == "/bin/sleep 10001"
+    # Nothing in these packages tells systemd that their unit has changed.
+    assert deploy(packages, host, "2.0") == "deployed"
+    assert running() == "/bin/sleep 10002"
+    packages.command("rollback", "-e", "dev")
+    assert (installed(host), running()) == ("1.0", "/bin/sleep 10001")
+    host.run(f"systemctl stop {unit}")
+    assert f"{unit} is inactive" in packages.command("status")
+
+    packages.command("unhold", "dev", "shop")
+    assert deploy(packages, host, "2.0") == "deployed"
+    packages.publish("1", {"index.html": "site"})
+    packages.applications = {"site": {"version": "1", "artifact": {"path": "site/site-1.zip"}}}
+    packages.entries = {"site": {"deployment_path": "/srv/site"}}
+    packages.release("3")
+    packages.deploy()
+    assert (installed(host), running()) == ("2.0", "/bin/sleep 10002")
+    packages.deploy("--prune")
+    assert (installed(host), running()) == ("config-files", "")
+    assert units.unit(host, unit)["LoadState"] == "not-found"
+    assert host.run(f"ls {KEPT} 2>/dev/null || true").stdout == ""
+    assert host.run("cat /srv/site/current/index.html").stdout == "site"
 
 
 def test_version_that_fails_is_replaced_by_the_one_before(packages: Packages, host: Host) -> None:

@@ -280,6 +280,53 @@ def test_controller_killed_at_any_moment_the_next_run_converges(services: Servic
     assert ask(host)["version"] == "2.0.0"
 
 
+def test_rollback_and_prune_leave_what_is_shared(services: Services, host: Host) -> None:
+    services.publish("1.0.0", {"index.html": "site"})
+    site = {"version": "1.0.0", "artifact": {"repository": "raw", "path": "site/site-1.0.0.zip"}}
+    services.others = {"site": (site, {"deployment_path": "/srv/site"})}
+    services.entry["shared_paths"] = ["data/"]
+    wanted = dict(services.service)
+    for version in ("1.0.0", "2.0.0"):
+        services.publish_service(version)
+        services.entry["variables"] = {"SHOP_FOR": version}
+        services.release(version)
+        services.deploy()
+        host.run(f"echo {version} >> {PATH}/current/data/log")
+    first = unit(host)
+    services.command("rollback", "-e", "dev", "-a", "shop-api")
+    assert ask(host)["version"] == "1.0.0"
+    assert unit(host)["MainPID"] != first["MainPID"]
+    assert unit(host)["ActiveState"] == "active"
+    assert host.run(f"cat {PATH}/current/data/log").stdout == "1.0.0\n2.0.0\n"
+    services.command("unhold", "dev", "shop-api")
+
+    services.service = {}
+    services.release("3.0.0")
+    services.deploy()
+    assert ask(host)["version"] == "1.0.0"
+    before = host.snapshot(["/opt", "/etc", "/var/lib/gitops-orchestrator"])
+    services.deploy("--prune", "--check")
+    assert changes(before, host.snapshot(["/opt", "/etc", "/var/lib/gitops-orchestrator"])) == []
+    services.deploy("--prune")
+    assert ask(host) == {}
+    assert unit(host)["LoadState"] == "not-found"
+    assert host.run(f"find /etc/systemd -name '{UNIT}*'").stdout == ""
+    assert host.run(f"find {PATH} -mindepth 1 | sort").stdout.split() == [
+        f"{PATH}/shared",
+        f"{PATH}/shared/data",
+        f"{PATH}/shared/data/log",
+    ]
+    assert "shop-api" not in services.command("status")
+    assert host.run("cat /srv/site/current/index.html").stdout == "site"
+
+    # It comes back, and finds what it had.
+    services.service = wanted
+    services.release("2.0.0")
+    services.deploy()
+    assert ask(host)["version"] == "2.0.0"
+    assert host.run(f"cat {PATH}/current/data/log").stdout == "1.0.0\n2.0.0\n"
+
+
 def test_single_file_beside_a_site_and_an_adopted_unit(services: Services, host: Host) -> None:
     services.publish("1.0.0", {"index.html": "site"})
     services.put(

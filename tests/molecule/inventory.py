@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tests.fleet.hosts import Fleet, FleetError, Host, HostSpec, describe, remove
+from tests.fleet.variants import PODMAN
 from tests.molecule.scenarios import find_scenarios, session
 
 
@@ -44,7 +45,10 @@ def main(arguments: list[str]) -> int:
         Path(file).unlink(missing_ok=True)
         if action == "up":
             hosts = Fleet.create(session(), kept=True).start(
-                *(HostSpec(name=s.name, podman=s.role == "container") for s in find_scenarios())
+                *(
+                    HostSpec(name=s.name, variant=PODMAN if s.role == "container" else None)
+                    for s in find_scenarios()
+                )
             )
             Path(file).write_text(yaml.safe_dump(render_inventory(hosts)), encoding="utf-8")
     except FleetError as error:

@@ -259,11 +259,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return None
         if self._connection.transport == "local":
             artifact["local"] = True
-        elif self._task.check_mode and phase == "stage":
+        elif self._task.check_mode:
             program = _load("host_program", "layout", "problems", "staging")
+            as_it_is = {"packing": "file"} if phase == "fetch" else {}
             try:
                 artifact["looked_into"] = program.staging.look_into(
-                    {**artifact, "local": True}, {}, program.layout.looked_at(placement)
+                    {**artifact, "local": True, **as_it_is}, {}, program.layout.looked_at(placement)
                 )
             except program.problems.Problem as error:
                 problem = error.as_json()
@@ -271,7 +272,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 problem = program.problems.from_os_error(error).as_json()
             else:
                 return None
-            named = {key: placement[key] for key in ("application", "deployment_path")}
+            named = {
+                "application": placement["application"],
+                "deployment_path": placement.get("deployment_path", ""),
+            }
             return {**named, "changed": False, "message": problem["message"], "problem": problem}
         return None
 

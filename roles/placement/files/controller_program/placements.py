@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
+
+from ansible.errors import AnsibleActionFail
 
 from controller_program.checks import normalise_checks
 from controller_program.kinds import normalise_container, normalise_kind
@@ -14,6 +17,7 @@ from controller_program.releases import hook_references, normalise_release
 from controller_program.services import normalise_service, service_references
 from controller_program.smoke import normalise_tests
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst")
 
 
@@ -28,7 +32,7 @@ def normalise(placement: dict[str, Any], phase: str) -> dict[str, Any]:
     one["smoke"] = normalise_tests(one.get("smoke"))
     artifact = one.get("artifact")
     if artifact:
-        _normalise_artifact(artifact)
+        _normalise_artifact(artifact, one["application"])
     is_container = one.get("container") is not None
     layout = normalise_release(one)
     process = normalise_kind(one)
@@ -95,7 +99,7 @@ def upload(placements: list[dict[str, Any]]) -> list[Path]:
     return paths
 
 
-def _normalise_artifact(artifact: dict[str, Any]) -> None:
+def _normalise_artifact(artifact: dict[str, Any], application: str) -> None:
     if artifact.get("image"):
         artifact.setdefault("location", artifact["image"])
         artifact.setdefault("delivery", "host")
@@ -107,6 +111,10 @@ def _normalise_artifact(artifact: dict[str, Any]) -> None:
     artifact.setdefault("packing", packing_of(location))
     artifact.setdefault("filename", os.path.basename(location))
     artifact["sha256"] = str(artifact["sha256"]).lower()
+    if not artifact.get("image") and not _SHA256.fullmatch(artifact["sha256"]):
+        raise AnsibleActionFail(
+            f"artifact.sha256 of {application} has to be 64 hex digits; `sha256sum` says it"
+        )
     artifact["credentials"] = {
         name: {"secret": reference_of(value)} if isinstance(value, dict) else value
         for name, value in (artifact.get("credentials") or {}).items()

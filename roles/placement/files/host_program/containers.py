@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -26,6 +27,26 @@ CALL_SECONDS = 60
 PULL_SECONDS = 1800
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zX": "lzma"}
 REPOSITORY = "localhost/gitops-orchestrator/"
+AUTH_FILE = "/etc/containers/auth.json"
+"""Where a host has its passwords of registries; without that podman looks where it always does."""
+
+REFUSALS = (
+    (
+        "disk_full",
+        "no space left on device|disk quota exceeded",
+        "free some space where podman keeps its images",
+    ),
+    (
+        "credentials",
+        "unauthorized|authentication required|denied|forbidden|invalid username/password",
+        "give this host the registry's password: `podman login --authfile {} REGISTRY`".format(AUTH_FILE),
+    ),
+    (
+        "missing",
+        "manifest unknown|name unknown|not found|no such image",
+        "push the image, or correct its name and digest (`skopeo inspect` says it)",
+    ),
+)
 
 
 def stage(placement, request):
@@ -79,16 +100,18 @@ def _load(placement, request, paths, directory, receipt, name):
         return ""
     path = os.path.join(paths.release(name), placement["artifact"]["filename"])
     reference = placement["artifact"].get("image", "")
-    pulled = ""
+    tag, images = _tag(directory, name), receipt.get("images", {})
+    if not images.get(tag):
+        # Before it is pulled: a run that dies then leaves an image that is known to be ours.
+        ours = reference and _podman("image", "exists", reference)[0] != 0
+        receipt["images"] = {**images, tag: reference if ours else ""}
+        receipts.write_receipt(directory, receipt)
     if reference:
-        pulled = reference if _podman("image", "exists", reference)[0] != 0 else ""
         found = _pull(reference, placement["artifact"].get("credentials"), request["secrets"])
     else:
         found = _pull_archive(path, paths.staging)
-    tag = _tag(directory, name)
     _require("tag", found, tag)
     record["image"] = found
-    receipt["images"] = {**receipt.get("images", {}), tag: pulled}
     receipts.write_receipt(directory, receipt)
     return "image {} loaded".format(found[:12])
 
@@ -137,16 +160,31 @@ def _archive(path):
 def _pull(source, credentials, secrets):
     """The id of the image, which podman has now."""
     with tempfile.TemporaryDirectory(dir="/run" if os.access("/run", os.W_OK) else None) as temporary:
-        more = []
+        more = ["--authfile", AUTH_FILE] if os.path.isfile(AUTH_FILE) else []
         if credentials:
             more = ["--authfile", os.path.join(temporary, "auth.json")]
             _write_credentials(more[1], source.split("/")[0], credentials, secrets)
-        output = _require("pull", "--quiet", *more, source, seconds=PULL_SECONDS, kind="download")
+        code, output = _podman("pull", "--quiet", *more, source, seconds=PULL_SECONDS)
+    if code != 0:
+        raise _refusal(source, code, output)
     lines = output.decode("utf-8", "replace").split()
     found = lines[-1] if lines else ""
     if len(found) != 64 or set(found) - set("0123456789abcdef"):
         raise Problem("host", "podman does not say which image it has pulled", "")
     return found
+
+
+def _refusal(source, code, output):
+    """The problem that podman's words mean: it gives every failure the same code."""
+    said = "it takes more than {:g} s".format(PULL_SECONDS) if code is None else commands.tail(output)
+    kind, resolution = "download", "check that this host reaches the registry, and trusts its certificate"
+    known = REFUSALS
+    if source.startswith(("oci-archive:", "docker-archive:")):
+        kind, resolution = "archive", "write it with `podman save` or `skopeo copy`"
+        known = REFUSALS[:1]
+    found = (one for one in known if re.search(one[1], said, re.IGNORECASE))
+    kind, _, resolution = next(found, (kind, "", resolution))
+    return Problem(kind, "podman cannot pull {}: {}".format(source, said), resolution)
 
 
 def _write_credentials(path, registry, credentials, secrets):
@@ -205,11 +243,11 @@ def _podman(*arguments, seconds=CALL_SECONDS):
         raise Problem("host", "podman {}".format(error), "") from None
 
 
-def _require(*arguments, seconds=CALL_SECONDS, kind="host"):
-    code, output = _podman(*arguments, seconds=seconds)
+def _require(*arguments):
+    code, output = _podman(*arguments)
     if code == 0:
-        return output
+        return
     shown = commands.describe([PODMAN, *arguments])
     if code is None:
-        raise Problem(kind, "`{}` takes more than {:g} s".format(shown, seconds), "")
-    raise Problem(kind, "`{}` failed: {}".format(shown, commands.tail(output)), "")
+        raise Problem("host", "`{}` takes more than {:g} s".format(shown, CALL_SECONDS), "")
+    raise Problem("host", "`{}` failed: {}".format(shown, commands.tail(output)), "")

@@ -28,6 +28,8 @@ def install_file(placement, request):
         if artifact["delivery"] == "host":
             header = fetch.authorization(artifact.get("credentials"), request["secrets"])
             fetch.open_patiently(artifact["location"], header).close()
+        elif artifact.get("local"):
+            staging.look_into({**artifact, "packing": "file"}, {})
         return {"changed": True, "message": "would fetch {}".format(path)}
     if artifact["delivery"] == "controller" and not artifact.get("local"):
         return {"changed": True, "upload": True, "message": "the controller sends the artifact"}

@@ -233,7 +233,10 @@ class Rpm:
     def simulate(self, path, downgrade):
         """Raises the Problem that installing would meet: a dependency that cannot be had, a conflict."""
         command = ["dnf", self._verb(path), "--assumeno", "--quiet", path]
-        code, output = _call(*command, seconds=CALL_SECONDS * 2)
+        # dnf would write its history and a log of what it has thought; what it knows of its repositories it may renew.
+        with tempfile.TemporaryDirectory() as temporary:
+            places = ["--setopt={}={}".format(name, temporary) for name in ("logdir", "persistdir")]
+            code, output = _call(*command, *places, seconds=CALL_SECONDS * 2)
         # Whoever says no at the end gets 1 as well; only what goes before tells the two apart.
         if code != 0 and b"Operation aborted" not in output:
             said = "`{}` says that it cannot be installed: {}".format(

@@ -153,7 +153,12 @@ def start(here, name):
     try:
         manager = package_managers.manager_of(package["format"])
         finished = owned.get("directory") == name
-        if finished and manager.installed(package["name"]) == (package["version"], "installed"):
+        looks = forward and here.wanted.get("action") == "verify"
+        if (
+            finished
+            and manager.installed(package["name"]) == (package["version"], "installed")
+            and not (looks and manager.differences(package["name"]))
+        ):
             here.receipt["package"] = {**owned, **settings}
             here.save()
             return "", False
@@ -175,10 +180,17 @@ def start(here, name):
             return problem, True
         here.receipt["package"]["directory"] = name
         here.save()
-        unit = settings["unit"]
-        return (units.change("restart", unit, UNIT_SECONDS) if unit else ""), True
+        return _restart(settings["unit"]), True
     except Problem as problem:
         return problem.message, True
+
+
+def _restart(unit):
+    """The unit runs what is installed now; an empty string, or what is wrong with it."""
+    if not unit:
+        return ""
+    units.reload_systemd()  # a package's own scripts may not say that its unit has changed
+    return units.change("restart", unit, UNIT_SECONDS)
 
 
 def stays(here, *, restarted):
@@ -196,6 +208,8 @@ def remove(here):
     _mend(manager, owned["seconds"])
     if manager.installed(owned["name"])[0]:
         manager.remove(owned["name"], owned["purge"], owned["seconds"])
+    if owned.get("unit"):
+        units.end_without_file(owned["unit"], UNIT_SECONDS)
     here.receipt["package"] = None
     here.save()
     return True

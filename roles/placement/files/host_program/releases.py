@@ -138,6 +138,8 @@ def absent(placement, request):
     """Releases, link, staging directory and receipt of the placement are gone; foreign files and `shared` stay."""
     here = Placement(placement, request)
     if here.receipt is None:
+        if not request["check"]:
+            shutil.rmtree(here.directory)  # what looking made, or what a removal that was killed has left
         return {"result": "absent", "changed": False, "message": "nothing of ours is here"}
     if request["check"]:
         return {"result": "absent", "changed": True, "message": "would be removed"}

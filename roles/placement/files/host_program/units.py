@@ -188,6 +188,17 @@ def remove(name, seconds):
     _systemctl("reset-failed", name)
 
 
+def end_without_file(name, seconds):
+    """The unit is stopped when its file is gone; one that still has a file is somebody else's, and runs on."""
+    reload_systemd()
+    state = show([name])[name]
+    if state["LoadState"] != "not-found":
+        return
+    if state["ActiveState"] not in ("inactive", "failed"):
+        _require("stop", name, seconds=seconds)
+    _systemctl("reset-failed", name)
+
+
 def change(verb, name, seconds):
     """The unit is restarted (or what the verb says); an empty string, or what is wrong with it now."""
     try:
