@@ -227,20 +227,21 @@ def render_placement(
         },
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "smoke": [render_smoke_test(test) for test in placement.smoke],
-        **_render_process(placement),
+        **_render_process(step, placement),
         **render_kind(placement),
         **_render_release(placement),
         **({"secrets_fingerprint": fingerprint} if fingerprint else {}),
     }
 
 
-def _render_process(placement: Placement) -> dict[str, Any]:
+def _render_process(step: Step, placement: Placement) -> dict[str, Any]:
     """How it runs, as far as that is not the default; nothing for what does not run."""
     if placement.role is not None:
         return {
             "role": {
                 "name": placement.role.name,
                 "entries": list(placement.role.entries),
+                "from_version": step.from_version or "",
                 "variables": dict(placement.variables),
                 "secrets": {
                     name: render_reference(reference) for name, reference in placement.secrets.items()

@@ -60,8 +60,7 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
             items, run = told.get("items", []), {**run, **told.get("run", {})}
         items = draining.choose(items, arguments["verdict"], arguments["which"])
         if arguments["which"] == "back":
-            drained = {one["host"] for one in draining.said_in(task_vars, "__release_drained") if one["ok"]}
-            items = [item for item in items if item["host"] in drained]
+            items = draining.back_in(items, arguments["place"], task_vars)
         found = self._work(arguments, items, run, task_vars) if items else []
         for one in found:
             one["place"] = arguments["place"]

@@ -67,6 +67,18 @@ def choose(items: Iterable[Mapping[str, Any]], judged: Mapping[str, Any], which:
     return [{**item, "wait": which == "all" or item["host"] not in bad} for item in items]
 
 
+def back_in(
+    items: Iterable[dict[str, Any]], place: str, task_vars: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The items that this group has put back at that place, or tried to; the others are still out."""
+    tried = {
+        (one["application"], one["host"])
+        for one in said_in(task_vars, "__release_undrained")
+        if one["place"] == place
+    }
+    return [item for item in items if (item["application"], item["host"]) in tried]
+
+
 def judge_again(
     judged: Mapping[str, Any],
     hosts: Mapping[str, Sequence[dict[str, Any]] | None],
