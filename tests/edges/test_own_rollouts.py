@@ -143,3 +143,34 @@ def test_role_does_not_activate_where_its_host_could_not_be_drained(make: Make) 
     assert ground.legacy("h1") == "site 1 {{ 6 * 7 }}\n"
     assert ground.log("h2")[-1] == "activate 2 1 6"
     assert "drained" not in ground.run("status")
+
+
+def test_pruned_application_is_drained_before_its_role_removes_it_or_stays(make: Make) -> None:
+    """The hosts here are one machine, which has what both have receipts of."""
+    ground = make(2)
+    ground.where = {"api": ["all"], "site": ["all"]}
+    ground.release("1")
+    ground.deploy()
+    log = note_drains(ground, "host", drain=[str(ground.top / "lb"), "out", "{host}", "{application}"])
+    program = ground.top / "lb"
+    text = program.read_text()
+    ground.where = {"api": ["all"]}
+    ground.release("1")
+
+    program.write_text(f"{text}exit 1\n")
+    document = ground.deploy("--prune", expect=22)
+    assert "site ended with 1; nothing is removed there" in document["output"]
+    assert set(ground.live().values()) == {"1"}
+    assert not any(line.startswith("absent") for line in ground.log())
+    assert {line.split()[0] for line in log.read_text().splitlines()} == {"out", "in"}
+
+    log.unlink()
+    program.write_text(text)
+    document = ground.deploy("--prune")
+    assert {one["result"] for one in document["placements"]} == {"unchanged", "pruned"}
+    assert ground.live() == {"h1": "", "h2": ""}
+    assert any(line.startswith("absent 1") for line in ground.log())
+    said = log.read_text().splitlines()
+    assert said
+    assert all(line.startswith("out h") and line.endswith(" site 1") for line in said)
+    assert "drained" not in ground.run("status")

@@ -37,7 +37,11 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
                 "phase": {"type": "str", "required": True, "choices": ["drain", "undrain", "verdict"]},
                 "place": {"type": "str", "default": ""},
                 "group": {"type": "int", "default": -1},
-                "which": {"type": "str", "default": "all", "choices": ["all", "good", "back", "rest"]},
+                "which": {
+                    "type": "str",
+                    "default": "all",
+                    "choices": ["all", "good", "back", "rest", "kept"],
+                },
                 "verdict": {"type": "dict", "default": {}},
                 "policy": {"type": "dict", "default": {}},
                 "socket": {"type": "str", "default": ""},
@@ -61,6 +65,8 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
         items = draining.choose(items, arguments["verdict"], arguments["which"])
         if arguments["which"] == "back":
             items = draining.back_in(items, arguments["place"], task_vars)
+        if arguments["which"] == "kept":
+            items = draining.kept(items, task_vars)
         found = self._work(arguments, items, run, task_vars) if items else []
         for one in found:
             one["place"] = arguments["place"]
