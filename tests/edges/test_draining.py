@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,6 +208,39 @@ def test_command_that_fails_keeps_its_host_from_being_activated_and_is_undone(gr
     assert results(document)["h1"] == "switched back"
     assert "it is still drained: /bin/false ended with 1" in document["output"]
     assert "it is drained" in ground.run("status")  # where: one of two names of this machine
+
+
+def test_playbook_run_by_hand_drains_as_it_was_rendered(ground: Ground) -> None:
+    ground.release("1")
+    ground.deploy()
+    log = note_drains(ground, "host")
+    ground.environment["strategy"] = {"batches": "1"}
+    ground.release("2")
+    output = ground.run("render", str(ground.top / "hand"))
+    for_later, command = (line for line in output.splitlines() if "ansible-playbook" in line)
+    ground.sick.add(("h2", "2"))
+    done = by_hand(ground, command.removesuffix(" --check"))
+    assert done.returncode == 2, done.stdout
+    assert log.read_text().splitlines() == ["out h1 1", "in h1 2", "out h2 1", "in h2 1"]
+    assert ground.live() == {"h1": "2", "h2": "1"}
+
+    log.unlink()
+    _, _, undrain = for_later.partition(": put back what it has drained: ")
+    assert by_hand(ground, undrain).returncode == 0
+    assert not log.exists()
+
+
+def by_hand(ground: Ground, command: str) -> subprocess.CompletedProcess[str]:
+    """What somebody types."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["sh", "-c", command],
+        env={"PATH": path, "HOME": str(ground.home), "LC_ALL": "C.UTF-8"},
+        cwd=ground.top,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture

@@ -80,6 +80,11 @@ def test_role_is_held_to_its_argument_specs_in_a_dry_run_too_and_absent_removes(
 
 def test_missing_role_is_a_violation_and_a_pull_request_loads_none(legacy: Legacy) -> None:
     legacy.release("1")
+    assert (
+        "a role of the deployment repository activates site (billing_legacy), and only `deploy` calls it"
+        in (legacy.run("render", str(legacy.top / "hand"), expect=64))
+    )
+    assert not (legacy.top / "hand").exists()
     legacy.settings["role"] = "billing_new"
     legacy.release("2")
     output = legacy.run("plan", expect=10)

@@ -46,6 +46,7 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
                 "policy": {"type": "dict", "default": {}},
                 "socket": {"type": "str", "default": ""},
                 "backend": {"type": "str", "default": ""},
+                "drains": {"type": "dict", "default": {}},
                 "servers": {"type": "list", "elements": "str", "default": []},
                 "minimum": {"type": "int", "default": 1},
                 "timeout_seconds": {"type": "float", "default": 60.0},
@@ -57,7 +58,9 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
             return {"changed": False, "verdict": self._judge_again(arguments, task_vars)}
         items, run = draining.servers_of(arguments), arguments["run"]
         alone = bool(arguments["socket"])
-        if not alone:
+        if arguments["drains"]:
+            items = draining.rendered(arguments["drains"], arguments["group"], arguments["place"])
+        elif not alone:
             told = orchestrator.ask(
                 {"ask": "drain", "group": arguments["group"], "place": arguments["place"]}
             )

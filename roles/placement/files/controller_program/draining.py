@@ -25,6 +25,14 @@ def servers_of(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**common, "host": server, "server": server} for server in arguments["servers"]]
 
 
+def rendered(
+    drains: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]], group: int, place: str
+) -> list[dict[str, Any]]:
+    """What a playbook that is run by hand has for that place; of all groups when it is negative."""
+    chosen = drains.values() if group < 0 else [drains.get(str(group), {})]
+    return [item for places in chosen for item in places.get(place, ())]
+
+
 def refuse(
     placements: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any], variable: str, otherwise: str
 ) -> list[dict[str, Any]]:
