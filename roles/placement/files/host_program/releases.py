@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 
@@ -163,6 +165,7 @@ def _predict(here):
 
 def _switch(here, name, old):
     """The receipt says what is about to be live, then the link does. True when the link moved."""
+    unswitched = json.dumps(here.receipt)
     run, record = here.request["run"], here.receipt["releases"][name]
     resumed = here.live if here.live and here.live["directory"] == name else None
     previous = resumed["previous"] if resumed else here.last_good(name)
@@ -196,7 +199,14 @@ def _switch(here, name, old):
     here.save()
     if old == name:
         return False
-    _point(here.paths, name)
+    try:
+        _point(here.paths, name)
+    except OSError:
+        if here.paths.live_directory() != name:
+            here.receipt = json.loads(unswitched)
+            with contextlib.suppress(OSError):
+                here.save()
+        raise
     return True
 
 
