@@ -11,11 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator import workflow
 from orchestrator.core.artifacts import ResolvedArtifact
-from orchestrator.core.drain_plan import mark_drained, render_drains, still_drained
+from orchestrator.core.drain_plan import (
+    mark_drained,
+    removed_in,
+    render_drains,
+    still_drained,
+    without_removed,
+)
 from orchestrator.core.inventory import Run, render_deployment, render_run
 from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import ObservedHost
@@ -154,10 +160,14 @@ class Deployment:
         """Whatever is still drained is put back, however the run ended; what the places said of it."""
         drains = self._rollout.drains
         begun = any(report.phase == "drain" for report in reports)
-        if self.check or not drains or not begun or (complete and not still_drained(reports)):
+        if self.check or self.plan is None or not drains or not begun:
+            return ()
+        removed = removed_in(self.plan, reports)
+        if complete and not still_drained(reports, removed):
             return ()
         assert self._workspace is not None
-        names = {place for places in drains.values() for place in places}
+        drains = without_removed(drains, removed)
+        names = {place for places in drains.values() for place, items in places.items() if items}
         hosts = tuple(host for host in self.intent.desired.hosts if host.name in names)
         running = self._workspace.start(
             "undrain",
@@ -165,7 +175,7 @@ class Deployment:
             render_deployment(self.intent.desired, self.intent.identity, self.run),
             references=workflow.become_passwords(hosts),
         )
-        running.server.decide(self._rollout)
+        running.server.decide(replace(self._rollout, drains=drains))
         return running.follow(self.on_report).reports
 
     def _fold(
@@ -175,7 +185,8 @@ class Deployment:
             raise KeyboardInterrupt
         outcome = fold_outcome(self.plan, reports, finished=finished, cancelled=cancelled)
         outcome = mark_own_failures(outcome, reports)
-        outcome = mark_drained(outcome, {} if self.check else still_drained(reports))
+        left = {} if self.check else still_drained(reports, removed_in(self.plan, reports))
+        outcome = mark_drained(outcome, left)
         return Deployed(plan=self.plan, outcome=outcome, output=output)
 
     def _note(self, report: HostReport) -> None:
@@ -220,7 +231,7 @@ class Deployment:
         plan = self.plan = planned.plan
         self.on_plan(plan, observed)
         self._enter("stage" if plan.changes else "")
-        drains = render_drains(plan, self.selected.placements)
+        drains = render_drains(plan, self.selected.placements, self.intent.desired)
         owners = owners_in(planned.placements)
         self._rollout = Rollout(
             run=render_run(self.run, plan),

@@ -142,8 +142,10 @@ def fold_observed(
 
 
 def balancers_of(intent: Intent, selected: Desired, hosts: Iterable[Host]) -> tuple[Host, ...]:
-    """The load balancers of these placements that are not among the hosts."""
-    names = names_of_balancers(selected.placements) - {host.name for host in hosts}
+    """The load balancers of these placements, and of orphans that are removed, that are not among the hosts."""
+    drains = [placement.drain for placement in selected.placements]
+    drains += intent.desired.drains.values() if intent.desired.prune else ()
+    names = names_of_balancers(drains) - {host.name for host in hosts}
     return tuple(host for host in intent.desired.hosts if host.name in names)
 
 

@@ -56,6 +56,17 @@ def command(parent: str, /, **options: Any) -> int:
     if problem := scaffold_problem(scaffold):
         raise UsageError(problem, resolution="see `orchestrator init --help`")
     files = render_scaffold(scaffold, read_templates())
+    existing = find_repository(directory)
+    if (
+        existing is not None
+        and not options["force"]
+        and _is_complete(directory, files, existing, scaffold.environments)
+    ):
+        click.echo(f"{directory} is a deployment repository already: nothing was written.")
+        click.echo(
+            f"\nNext: `{_plan(directory, scaffold.environments[0])}`; --force writes these files anew."
+        )
+        return 0
     replaced = write_files(directory, files, executables=EXECUTABLES, force=options["force"])
     for path in files:
         click.echo(f"{'replaced' if path in replaced else 'wrote':9}{path}")
@@ -70,6 +81,13 @@ def command(parent: str, /, **options: Any) -> int:
         f"\nNext: README.md says it step by step, and `{_plan(directory, branches[0])}` works already."
     )
     return 0
+
+
+def _is_complete(
+    directory: Path, files: Iterable[str], existing: ExistingRepository, branches: tuple[str, ...]
+) -> bool:
+    """Whether there is nothing that `init` would add."""
+    return {*branches} <= {*existing.branches} and all((directory / path).is_file() for path in files)
 
 
 def _say_commands(

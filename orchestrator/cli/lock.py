@@ -18,7 +18,7 @@ def command() -> None:
 @click.option("--json", "json_path", metavar="FILE", default="", help="The table for machines; - is stdout.")
 @click.pass_obj
 def show(directory: str, /, **options: Any) -> int:
-    """Show who holds the lock of each environment, since when, and whether it has expired."""
+    """Show who holds the lock of each environment, since when, and whether its run is dead, or it has expired."""
     from orchestrator.cli.ledger_reading import state_settings
     from orchestrator.edges.clock import moment
     from orchestrator.edges.git import DeploymentRepository
@@ -73,6 +73,7 @@ def _print(found: dict[str, Any], now: str, json_path: str) -> None:
     from orchestrator.cli.ledger_reading import shown_moment
     from orchestrator.cli.options import write_json
     from orchestrator.cli.tables import line, make_console, print_table
+    from orchestrator.edges.process_identity import is_gone
 
     rows, documents = [], []
     for environment, state in sorted(found.items()):
@@ -80,10 +81,13 @@ def _print(found: dict[str, Any], now: str, json_path: str) -> None:
             rows.append((environment, "free", "-", "-", "-", "-", "it was never locked"))
             documents.append({"environment": environment, "state": "free", "token": 0})
             continue
-        word = "expired" if state.is_expired(now) else "held" if state.held else "free"
+        dead = state.held and is_gone(state.holder.process)
+        word = "dead" if dead else "expired" if state.is_expired(now) else "held" if state.held else "free"
         broken = "the one before was broken" if state.held else "broken"
         notes = [f"{broken} by {state.broken.by}: {state.broken.reason}"] if state.broken else []
-        if word == "expired":
+        if word == "dead":
+            notes.append("that process of this machine is over; the next deployment from here frees the lock")
+        if word in ("dead", "expired"):
             notes.append(f"`orchestrator lock break {environment} --reason '...'` frees it")
         rows.append(
             (

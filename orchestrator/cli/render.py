@@ -25,6 +25,14 @@ def command(directory: str, /, output: Path, **options: Any) -> int:
     from orchestrator.errors import UsageError
 
     intent = workflow.read_intent(make_target(directory, options, offline=options["offline"]))
+    own = sorted(
+        {f"{one.application.name} ({one.role.name})" for one in intent.desired.placements if one.role}
+    )
+    if own:
+        raise UsageError(
+            f"a role of the deployment repository activates {', '.join(own)}, and only `deploy` calls it",
+            resolution="use orchestrator deploy, which has --check as well",
+        )
     artifacts = workflow.resolve(intent, offline=options["offline"])
     missing = [name for name, artifact in artifacts.items() if not artifact.sha256]
     if missing:
@@ -57,10 +65,14 @@ def command(directory: str, /, output: Path, **options: Any) -> int:
         click.echo(
             "note: the wait after the canary is the orchestrator's; this playbook goes on without", err=True
         )
-    click.echo(
-        f"ANSIBLE_CONFIG={target}/ansible.cfg ansible-playbook -i {target}/inventory.yml "
-        f"-e @{target}/extra-vars.yml {content}/playbooks/deploy.yml --check"
-    )
+    playbook = f"ANSIBLE_CONFIG={target}/ansible.cfg ansible-playbook -i {target}/inventory.yml"
+    playbook += f" -e @{target}/extra-vars.yml"
+    if "release_drains" in extra_vars:
+        click.echo(
+            f"note: if it ends half-way, put back what it has drained: {playbook} {content}/playbooks/undrain.yml",
+            err=True,
+        )
+    click.echo(f"{playbook} {content}/playbooks/deploy.yml --check")
     return 0
 
 

@@ -87,6 +87,7 @@ def parse_documents(
         warnings=warnings,
         windows=parsed_environment.windows,
         prune=parsed_environment.prune,
+        drains=parsed_environment.drains,
     )
 
 

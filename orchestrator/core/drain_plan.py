@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.core.drains import Drained, HaproxyDrain, describe_drain, places_of, render_drain
-from orchestrator.core.model import Placement
+from orchestrator.core.drains import (
+    Drained,
+    HaproxyDrain,
+    describe_drain,
+    places_of,
+    render_drain,
+)
+from orchestrator.core.leaving import leaving_drain
+from orchestrator.core.model import Desired, Placement
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.outcome import FINE, HostReport, Outcome
 from orchestrator.core.plan import Plan, Step
@@ -32,7 +39,7 @@ def plan_drains(
     planned = []
     for step, placement in zip(steps, placements, strict=True):
         found = drained.get((step.application, step.host))
-        if placement.drain is not None and places_of(placement):
+        if placement.drain is not None and places_of(placement.drain, placement.host.name):
             if step.action == "skip" and found is not None:
                 step = replace(step, action="verify", reason=found.text)
             if step.changes:
@@ -78,17 +85,55 @@ def find_crowds(steps: Sequence[Step], placements: Iterable[Placement]) -> tuple
     return tuple(found[name] for name in sorted(found))
 
 
-def render_drains(plan: Plan, placements: Iterable[Placement]) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """Return group → place → what that place is told of each host that it drains."""
+def render_drains(
+    plan: Plan, placements: Iterable[Placement], desired: Desired
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    """Return group → place → what that place is told of each host that it drains.
+
+    Args:
+        placements: those that the plan is about.
+        desired: where orphans are drained, see `leaving_drain`.
+    """
     by_key = {(one.application.name, one.host.name, one.deployment_path): one for one in placements}
     rendered: dict[int, dict[str, list[dict[str, Any]]]] = {}
     for step in plan.changes:
-        placement = by_key.get((step.application, step.host, step.deployment_path))
-        if step.action == "remove" or placement is None:
-            continue
-        for place in places_of(placement):
-            rendered.setdefault(step.group, {}).setdefault(place, []).append(render_drain(placement))
+        if step.action == "remove":
+            drain, more = leaving_drain(desired, step), {"leaves": True}
+        else:
+            placement = by_key.get((step.application, step.host, step.deployment_path))
+            drain, more = placement.drain if placement else None, {}
+        if drain is not None:
+            for place in places_of(drain, step.host):
+                item = render_drain(drain, step.host, step.application, step.deployment_path)
+                rendered.setdefault(step.group, {}).setdefault(place, []).append({**item, **more})
     return rendered
+
+
+def removed_in(plan: Plan, reports: Iterable[HostReport]) -> set[tuple[str, str]]:
+    """Return (application, host) of what was removed: its host has left, and stays drained."""
+    said = {
+        (one["application"], report.host, one["deployment_path"])
+        for report in reports
+        if report.phase == "prune"
+        for one in report.result.get("placements") or ()
+        if not one.get("problem")
+    }
+    return {
+        (step.application, step.host)
+        for step in plan.changes
+        if step.action == "remove" and (step.application, step.host, step.deployment_path) in said
+    }
+
+
+def without_removed(drains: Drains, removed: Collection[tuple[str, str]]) -> Drains:
+    """Return what is to be put back at the end of a run; what has left its host is not."""
+    return {
+        group: {
+            place: [item for item in items if (item["application"], item["host"]) not in removed]
+            for place, items in places.items()
+        }
+        for group, places in drains.items()
+    }
 
 
 def drains_in(report: HostReport) -> list[Mapping[str, Any]]:
@@ -98,8 +143,14 @@ def drains_in(report: HostReport) -> list[Mapping[str, Any]]:
     return [one for result in said for one in result.get("drains") or ()]
 
 
-def still_drained(reports: Iterable[HostReport]) -> dict[tuple[str, str], str]:
-    """Return (application, host) → why, for what was drained, by any place, and not put back since."""
+def still_drained(
+    reports: Iterable[HostReport], removed: Collection[tuple[str, str]] = ()
+) -> dict[tuple[str, str], str]:
+    """Return (application, host) → why, for what was drained, by any place, and not put back since.
+
+    Args:
+        removed: what stays drained, see `removed_in`.
+    """
     out: dict[tuple[str, str, str], str] = {}
     for report in reports:
         for one in drains_in(report):
@@ -110,7 +161,11 @@ def still_drained(reports: Iterable[HostReport]) -> dict[tuple[str, str], str]:
                 out.pop(key, None)
             elif report.phase == "undrain" and one["problem"]["kind"] != "health":
                 out[key] = str(one["message"])
-    return {(application, host): why for (application, host, _), why in sorted(out.items())}
+    return {
+        (application, host): why
+        for (application, host, _), why in sorted(out.items())
+        if (application, host) not in removed
+    }
 
 
 def mark_drained(outcome: Outcome, left: Mapping[tuple[str, str], str]) -> Outcome:

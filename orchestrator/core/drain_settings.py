@@ -31,27 +31,31 @@ class DrainTemplate:
 
     def fill(self, host: Host, application: str, environment: str) -> Drain:
         """Return the drain of a placement on `host`; a name that no server has becomes a violation."""
-        values = {
-            "{host}": host.name,
-            "{address}": host.address,
-            "{application}": application,
-            "{environment}": environment,
-        }
-        by = self.drain.by
-        if isinstance(by, CommandDrain):
-            out, back = (
-                tuple(_fill(one, values) for one in arguments) for arguments in (by.drain, by.undrain)
-            )
-            return replace(self.drain, by=replace(by, drain=out, undrain=back))
-        names = {"backend": _fill(by.backend, values), "server": _fill(by.server, values)}
-        for key, name in names.items():
-            path = (*self.path, "haproxy", key)
-            if not _NAME.fullmatch(name) and path not in self.report.bad:
-                message = (
-                    f"on {quote(host.name)} this is {quote(name)}, which HAProxy does not take as a name"
-                )
-                self.report.add(path, message)
-        return replace(self.drain, by=replace(by, backend=names["backend"], server=names["server"]))
+        filled = fill_drain(self.drain, host, application, environment)
+        if isinstance(filled.by, HaproxyDrain):
+            for key, name in (("backend", filled.by.backend), ("server", filled.by.server)):
+                path = (*self.path, "haproxy", key)
+                if not _NAME.fullmatch(name) and path not in self.report.bad:
+                    message = (
+                        f"on {quote(host.name)} this is {quote(name)}, which HAProxy does not take as a name"
+                    )
+                    self.report.add(path, message)
+        return filled
+
+
+def fill_drain(drain: Drain, host: Host, application: str, environment: str) -> Drain:
+    """Return the drain of that application on `host`, its placeholders filled in."""
+    values = {
+        "{host}": host.name,
+        "{address}": host.address,
+        "{application}": application,
+        "{environment}": environment,
+    }
+    by = drain.by
+    if isinstance(by, CommandDrain):
+        out, back = (tuple(_fill(one, values) for one in arguments) for arguments in (by.drain, by.undrain))
+        return replace(drain, by=replace(by, drain=out, undrain=back))
+    return replace(drain, by=replace(by, backend=_fill(by.backend, values), server=_fill(by.server, values)))
 
 
 def parse_drain(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, assert_never
-
-if TYPE_CHECKING:
-    from orchestrator.core.model import Placement
+from typing import Any, Literal, assert_never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,37 +75,33 @@ class Drained:
         return f"it is drained{where} by run {self.run} since {self.since}"
 
 
-def balancers_of(placements: Iterable[Placement]) -> frozenset[str]:
-    """Return the hosts whose HAProxy has servers of these placements."""
+def balancers_of(drains: Iterable[Drain | None]) -> frozenset[str]:
+    """Return the hosts whose HAProxy has servers that leave so."""
     return frozenset(
         host
-        for placement in placements
-        if placement.drain is not None and isinstance(placement.drain.by, HaproxyDrain)
-        for host in placement.drain.by.hosts
+        for drain in drains
+        if drain is not None and isinstance(drain.by, HaproxyDrain)
+        for host in drain.by.hosts
     )
 
 
-def places_of(placement: Placement) -> tuple[str, ...]:
-    """Return the hosts that are asked to drain a placement's host; none without `drain`."""
-    if placement.drain is None:
-        return ()
-    match placement.drain.by:
+def places_of(drain: Drain, host: str) -> tuple[str, ...]:
+    """Return the hosts that are asked to drain that host."""
+    match drain.by:
         case HaproxyDrain(hosts=hosts):
             return hosts
         case CommandDrain():
-            return (placement.host.name,)
+            return (host,)
         case by:
             assert_never(by)
 
 
-def render_drain(placement: Placement) -> dict[str, Any]:
+def render_drain(drain: Drain, host: str, application: str, deployment_path: str) -> dict[str, Any]:
     """Return what a place is told of one host, in plain JSON types."""
-    drain = placement.drain
-    assert drain is not None
     item: dict[str, Any] = {
-        "host": placement.host.name,
-        "application": placement.application.name,
-        "deployment_path": placement.deployment_path,
+        "host": host,
+        "application": application,
+        "deployment_path": deployment_path,
         "timeout_seconds": drain.timeout_seconds,
     }
     match drain.by:
@@ -120,14 +113,14 @@ def render_drain(placement: Placement) -> dict[str, Any]:
             assert_never(by)
 
 
-def describe_drain(drain: Drain) -> str:
+def describe_drain(drain: Drain, when: str = "meanwhile") -> str:
     """Return how a host is drained, for the plan."""
     match drain.by:
         case HaproxyDrain(hosts=hosts, backend=backend, server=server):
-            return f"drained meanwhile ({backend}/{server} on {', '.join(hosts)})"
+            return f"drained {when} ({backend}/{server} on {', '.join(hosts)})"
         case CommandDrain(on="controller"):
-            return "drained meanwhile (a command on the controller)"
+            return f"drained {when} (a command on the controller)"
         case CommandDrain():
-            return "drained meanwhile (its own command)"
+            return f"drained {when} (its own command)"
         case by:
             assert_never(by)

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.core.deployment_paths import deployment_path_problem
 from orchestrator.core.drain_settings import DrainTemplate, parse_drain
+from orchestrator.core.drains import Drain
 from orchestrator.core.healthchecks import HealthcheckTemplate, parse_healthchecks
 from orchestrator.core.hosts import HostTable, parse_hosts
 from orchestrator.core.kinds import KindEntry, parse_kinds
@@ -69,6 +70,7 @@ class ParsedEnvironment:
 
     Attributes:
         name: what the document calls itself, which may be `prod` where `production` is asked for.
+        drains: see `Desired`.
     """
 
     name: str = ""
@@ -79,6 +81,7 @@ class ParsedEnvironment:
     strategy: Strategy = field(default_factory=Strategy)
     windows: tuple[Window, ...] = ()
     prune: bool = False
+    drains: Mapping[str, Drain | None] = field(default_factory=dict)
 
 
 def parse_environment(
@@ -97,6 +100,13 @@ def parse_environment(
         report.add(("environment",), message)
     table = parse_hosts(value, report)
     drain = parse_drain(value.get("drain", False), table, settings, report, ("drain",))
+    entries = {
+        application: _parse_entry(
+            raw, settings, table, drain, Place(report=report, path=("applications", application))
+        )
+        for application, raw in value.get("applications", {}).items()
+    }
+    templates = {"": drain, **{application: entry.drain for application, entry in entries.items()}}
     return ParsedEnvironment(
         report=report,
         name=said,
@@ -104,12 +114,8 @@ def parse_environment(
             value.get("repositories", {}), report, ("repositories",), settings.credentials
         ),
         table=table,
-        entries={
-            application: _parse_entry(
-                raw, settings, table, drain, Place(report=report, path=("applications", application))
-            )
-            for application, raw in value.get("applications", {}).items()
-        },
+        entries=entries,
+        drains={name: one.drain if one else None for name, one in templates.items()},
         windows=parse_windows(value.get("windows", ()), report, ("windows",)),
         prune=value.get("prune", False),
         strategy=parse_strategy(value.get("strategy", {}), report),

@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.checks import render_healthcheck, render_smoke_test
+from orchestrator.core.drain_plan import render_drains
 from orchestrator.core.kinds import render_kind
 from orchestrator.core.model import Credentials, Desired, Host, Placement, Reference
 from orchestrator.core.observed import Identity
@@ -114,19 +115,24 @@ def render_by_hand(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Inventory and extra-vars of `playbooks/deploy.yml` without an orchestrator: what is done is in variables.
 
-    Only hosts and placements with something to do are there.
+    Only hosts and placements with something to do are there, and the load balancers of these.
     """
-    variables = {
+    plan = _without_removals(plan)
+    variables: dict[str, dict[str, Any]] = {
         host: {"release_placements": placements}
-        for host, placements in render_placements(_without_removals(plan), desired, artifacts).items()
+        for host, placements in render_placements(plan, desired, artifacts).items()
     }
+    drains = render_drains(plan, desired.placements, desired)
+    for place in sorted({place for places in drains.values() for place in places}):
+        variables.setdefault(place, {})
     hosts = [host for host in desired.hosts if host.name in variables or _is_jump(host, desired)]
     inventory = render_inventory(hosts, variables)
     inventory["all"]["hosts"] = {name: inventory["all"]["hosts"][name] for name in sorted(variables)}
     extra = {
         **render_deployment(desired, plan.identity, run),
         "release_run": render_run(run, plan),
-        "release_groups": sorted({step.group for step in _without_removals(plan).changes}) or [0],
+        "release_groups": sorted({step.group for step in plan.changes}) or [0],
+        **({"release_drains": {str(group): places for group, places in drains.items()}} if drains else {}),
     }
     return inventory, extra
 
@@ -231,20 +237,21 @@ def render_placement(
         },
         "healthchecks": [render_healthcheck(check) for check in placement.healthchecks],
         "smoke": [render_smoke_test(test) for test in placement.smoke],
-        **_render_process(placement),
+        **_render_process(step, placement),
         **render_kind(placement),
         **_render_release(placement),
         **({"secrets_fingerprint": fingerprint} if fingerprint else {}),
     }
 
 
-def _render_process(placement: Placement) -> dict[str, Any]:
+def _render_process(step: Step, placement: Placement) -> dict[str, Any]:
     """How it runs, as far as that is not the default; nothing for what does not run."""
     if placement.role is not None:
         return {
             "role": {
                 "name": placement.role.name,
                 "entries": list(placement.role.entries),
+                "from_version": step.from_version or "",
                 "variables": dict(placement.variables),
                 "secrets": {
                     name: render_reference(reference) for name, reference in placement.secrets.items()

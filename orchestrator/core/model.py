@@ -227,6 +227,8 @@ class Desired:
         hosts: every host of the environment, sorted by name, those in maintenance too.
         windows: when the environment may be deployed to; no part of a plan, which does not depend on the time.
         prune: orphans are removed.
+        drains: how hosts are drained, by the entry's application, empty for any other, before placeholders are
+            filled in: orphans have no placement that says it.
         documents: canonical digests of the documents (`manifest`, `environment`), 64 hex digits each.
         warnings: what a reader should know, one sentence each.
     """
@@ -242,3 +244,4 @@ class Desired:
     warnings: tuple[str, ...]
     windows: tuple[Window, ...] = ()
     prune: bool = False
+    drains: Mapping[str, Drain | None] = field(default_factory=dict)

@@ -140,6 +140,11 @@ def _used_without_process(entry: Entry) -> frozenset[str]:
     """The settings of a process that the entry has a use for without one."""
     if entry.role:
         return frozenset({"variables", "secrets"})
+    path, bad = entry.place.path, entry.place.report.bad
+    if {"templates", "hooks"} & {*entry.release_keys} and any(where[: len(path)] == path for where in bad):
+        return frozenset(
+            {"variables", "secrets"}
+        )  # what they would use is not known before that is corrected
     used = {"variables"} if entry.release.templates or entry.release.hooks else set()
     return frozenset(used | ({"secrets"} if entry.release.wants_secrets else set()))
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
+from orchestrator.core.drains import describe_drain
+from orchestrator.core.leaving import leaving_drain
 from orchestrator.core.model import Desired
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.plan import Group, Orphan, Plan, Step
@@ -45,24 +48,26 @@ def removal_steps(
         groups.append(Group(region="", wave=max(wave, 0), steps=len(by_wave[wave]), removal=True))
         for orphan in sorted(by_wave[wave], key=lambda one: (one.application, one.host)):
             found = observed[orphan.host].placements[orphan.application, orphan.deployment_path]
-            steps.append(
-                Step(
-                    application=orphan.application,
-                    kind="",
-                    host=orphan.host,
-                    region=regions.get(orphan.host, ""),
-                    deployment_path=orphan.deployment_path,
-                    action="remove",
-                    from_version=found.version,
-                    to_version="",
-                    artifact_sha256=found.artifact_sha256,
-                    release=found.release,
-                    configuration_digest="",
-                    restarts=(),
-                    group=number,
-                    reason="git no longer asks for it there",
-                )
+            step = Step(
+                application=orphan.application,
+                kind="",
+                host=orphan.host,
+                region=regions.get(orphan.host, ""),
+                deployment_path=orphan.deployment_path,
+                action="remove",
+                from_version=found.version,
+                to_version="",
+                artifact_sha256=found.artifact_sha256,
+                release=found.release,
+                configuration_digest="",
+                restarts=(),
+                group=number,
+                reason="git no longer asks for it there",
             )
+            drain = leaving_drain(desired, step)
+            if drain is not None:
+                step = replace(step, reason=f"{step.reason}; {describe_drain(drain, 'before')}")
+            steps.append(step)
     return tuple(steps), tuple(groups)
 
 

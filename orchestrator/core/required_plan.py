@@ -94,6 +94,9 @@ def parse_required_plan(content: bytes, label: str) -> RequiredPlan:
 def check_required_plan(required: RequiredPlan, plan: Plan) -> tuple[str, ...]:
     """What a reader should know where the plan is the required one: from-versions that could not be compared.
 
+    Where what git asks for is live already nothing is done, so it does not matter what was live before: a plan that
+    was carried out, or a part of it, can be required again.
+
     Raises:
         PlanMismatchError: it is another one; the details say what differs.
     """
@@ -105,7 +108,7 @@ def check_required_plan(required: RequiredPlan, plan: Plan) -> tuple[str, ...]:
             details=_cut([*_intent_differences(required, plan), *_ids(required, plan)]),
             resolution=_TO_DO,
         )
-    moved, notes = [], []
+    moved, notes, done = [], [], 0
     for step in plan.steps:
         place = (step.application, step.host, step.deployment_path)
         where = f"{step.application} on {step.host}"
@@ -117,6 +120,8 @@ def check_required_plan(required: RequiredPlan, plan: Plan) -> tuple[str, ...]:
         if before is None or step.from_version is None:
             who = "the required plan did not know" if before is None else "nobody knows now"
             notes.append(f"{where}: {who} what was live, so it is not compared")
+        elif before != step.from_version and step.action == "skip":
+            done += 1
         elif before != step.from_version:
             moved.append(
                 f"{where}: from {before or 'nothing'} in the required plan, from {step.from_version or 'nothing'} now"
@@ -126,6 +131,10 @@ def check_required_plan(required: RequiredPlan, plan: Plan) -> tuple[str, ...]:
             "what is live is no longer what the required plan starts from",
             details=_cut(moved),
             resolution=_TO_DO,
+        )
+    if done:
+        notes.append(
+            f"{done} step{'' if done == 1 else 's'} of the required plan {'is' if done == 1 else 'are'} done already"
         )
     return tuple(notes)
 
@@ -148,6 +157,7 @@ def _mismatch(identifier: str, plan: Plan) -> PlanMismatchError:
         details=(
             f"intent now: {plan.intent_id}",
             f"plan now: {plan.plan_id}",
+            *(() if plan.changes else ("nothing would be done now: what git asks for is live already",)),
             *(f"{name} now: {digest}" for name, digest in sorted(plan.documents.items())),
             *(
                 f"{one.application} now: {one.version}, sha256 {one.sha256 or 'unknown'}"

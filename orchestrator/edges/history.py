@@ -18,7 +18,7 @@ from orchestrator.core.ledger_entry import Entry, parse_entry
 from orchestrator.edges.clone import Clone
 from orchestrator.edges.git_process import Answer, GitProcess, end_group, said, with_settings
 from orchestrator.edges.lock_branch import short
-from orchestrator.errors import GitError, LedgerError
+from orchestrator.errors import GitError
 
 FETCH_SECONDS = 600
 _CHUNK_BYTES = 1 << 16
@@ -41,6 +41,7 @@ class History:
         self._key = sha256(f"{self._shown}\n{ref}".encode()).hexdigest()[:16]
         self._ref = f"refs/ledger/{self._key}"
         self._index = Index()
+        self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
         self._use(clone.object_format)
 
     def refresh(self) -> tuple[str, ...]:
@@ -49,17 +50,12 @@ class History:
         Raises:
             GitError: the remote cannot be reached, and nothing is here from earlier.
         """
-        directory = Path(self._git.git_directory)
         try:
-            directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(
-                directory.parent / "history.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-        except OSError as error:
-            raise LedgerError(
-                f"{directory.parent} cannot be written: {error.strerror}",
-                resolution="run this in a clone of yours",
-            ) from None
+            descriptor = self._open_lock()
+        except OSError:  # a clone that is only read: everything is fetched, for this once
+            self._elsewhere = tempfile.TemporaryDirectory(prefix="orchestrator-history-")
+            self._use(self._object_format)
+            descriptor = self._open_lock()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             warnings = self._fetch_and_judge()
@@ -103,6 +99,11 @@ class History:
     def raw_commit(self, commit: str) -> bytes:
         """A commit of the branch as git keeps it."""
         return self._git.check("cat-file", "commit", commit).output
+
+    def _open_lock(self) -> int:
+        directory = Path(self._git.git_directory).parent
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(directory / "history.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _update(self) -> None:
         """The index says what the branch says. Only what is new is read from git."""
@@ -169,10 +170,13 @@ class History:
     def _use(self, object_format: str) -> None:
         name = "history.git" if object_format == self._clone.object_format else f"history-{object_format}.git"
         self._object_format = object_format
+        directory = self._clone.git_directory / "orchestrator"
+        if self._elsewhere is not None:
+            directory = Path(self._elsewhere.name)
         self._git = GitProcess(
             environment=with_settings(self._clone.environment, self._clone.settings),
             directory=self._clone.top,
-            git_directory=str(self._clone.git_directory / "orchestrator" / name),
+            git_directory=str(directory / name),
         )
 
     def _fetch_and_judge(self) -> tuple[str, ...]:

@@ -101,7 +101,8 @@ def test_load_balancer_in_maintenance_is_left_out() -> None:
     given = environment({"haproxy": HAPROXY})
     given["hosts"]["web2"]["maintenance"] = True
     (placement,) = parse(None, given).placements
-    assert places_of(placement) == ()
+    assert placement.drain is not None
+    assert places_of(placement.drain, "web1") == ()
 
 
 @pytest.mark.parametrize(
@@ -190,11 +191,9 @@ def test_plan_says_who_is_drained_and_who_still_is() -> None:
 
 
 def test_descriptions_and_places() -> None:
-    here = replace(make_placement(), drain=BY_COMMAND)
-    assert places_of(here) == ("web1",)
-    assert places_of(make_placement()) == ()
-    assert places_of(replace(here, drain=BY_HAPROXY)) == ("lb",)
-    assert balancers_of([here, make_placement(), replace(here, drain=BY_HAPROXY)]) == {"lb"}
+    assert places_of(BY_COMMAND, "web1") == ("web1",)
+    assert places_of(BY_HAPROXY, "web1") == ("lb",)
+    assert balancers_of([BY_COMMAND, None, BY_HAPROXY]) == {"lb"}
     assert describe_drain(BY_COMMAND) == "drained meanwhile (its own command)"
     far = replace(BY_COMMAND, by=replace(BY_COMMAND.by, on="controller"))
     assert describe_drain(far) == "drained meanwhile (a command on the controller)"
@@ -204,7 +203,7 @@ def test_places_are_told_of_the_hosts_that_change() -> None:
     plan = plan_of()
     placement = replace(make_placement(), drain=BY_HAPROXY)
     item = {"host": "web1", "application": "site", "deployment_path": "/srv/site"}
-    assert render_drains(plan, [placement]) == {
+    assert render_drains(plan, [placement], make_desired()) == {
         0: {
             "lb": [
                 {
@@ -218,7 +217,7 @@ def test_places_are_told_of_the_hosts_that_change() -> None:
             ]
         }
     }
-    (told,) = render_drains(plan, [replace(placement, drain=BY_COMMAND)])[0]["web1"]
+    (told,) = render_drains(plan, [replace(placement, drain=BY_COMMAND)], make_desired())[0]["web1"]
     assert told == {
         **item,
         "timeout_seconds": 5.0,
@@ -227,7 +226,7 @@ def test_places_are_told_of_the_hosts_that_change() -> None:
         "on": "host",
         "user": "",
     }
-    assert render_drains(plan, []) == {}
+    assert render_drains(plan, [], make_desired()) == {}
 
 
 def crowd(*hosts: str, groups: tuple[int, ...], minimum: int = 1) -> tuple[str, ...]:

@@ -109,6 +109,7 @@ def test_changed_role_is_another_configuration_and_hosts_are_told_of_it() -> Non
     assert told["role"] == {
         "name": "billing",
         "entries": ["stage", "activate"],
+        "from_version": "",
         "variables": {"A": "1"},
         "secrets": {"K": {"env": "K"}},
     }

@@ -91,6 +91,19 @@ def test_variables_and_secrets_without_a_process_need_something_that_uses_them()
     assert (dict(placement.variables), list(placement.secrets)) == ({"A": "b"}, ["B"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"templates": [TEMPLATE], "variables": {"A-b": "x"}}, "variables.A-b"),
+        ({"templates": "all", "variables": {"A": "x"}, "secrets": {"B": {"env": "B"}}}, "templates"),
+        ({"hooks": {"after_stage": "x"}, "variables": {"A": "x"}}, "hooks.after_stage"),
+    ],
+)
+def test_mistake_beside_what_uses_variables_is_one_violation(settings: dict[str, Any], where: str) -> None:
+    (found,) = problems(environment=entry(**settings))
+    assert f" applications.shop.{where}: " in found
+
+
 def test_other_kinds_have_no_releases() -> None:
     document = make_document("x.json", {"shop": {"hooks": 1, "owner": 1}})
     violations = Violations()

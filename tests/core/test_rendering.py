@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.drains import Drain, HaproxyDrain
 from orchestrator.core.inventory import (
     Run,
     connection_variables,
@@ -105,6 +106,16 @@ def test_deployment_holds_only_hosts_with_something_to_do() -> None:
     assert placements[0]["healthchecks"] == []
     assert extra["release_run"]["plan_id"] == plan.plan_id
     assert extra["release_groups"] == [0]
+
+
+def test_drains_and_their_places_are_rendered_for_a_playbook_by_hand() -> None:
+    by = HaproxyDrain(hosts=("lb",), socket="/s", backend="web", server="web1", minimum=1)
+    placement = replace(make_placement(), drain=Drain(by=by, timeout_seconds=5.0))
+    desired = replace(make_desired(placement), hosts=(placement.host, make_host("lb")))
+    inventory, extra = render_by_hand(make_plan(desired), desired, make_artifacts(desired), RUN)
+    assert "release_placements" not in inventory["all"]["hosts"]["lb"]
+    (item,) = extra["release_drains"]["0"]["lb"]
+    assert (item["host"], item["backend"], item["server"]) == ("web1", "web", "web1")
 
 
 def test_credentials_are_rendered_as_references() -> None:

@@ -165,3 +165,18 @@ def test_file_that_is_no_plan_is_refused(content: bytes, why: str) -> None:
     with pytest.raises(UsageError, match="is no plan") as caught:
         parse_required_plan(content, "plan.json")
     assert why in caught.value.brief
+
+
+def test_plan_that_was_carried_out_or_a_part_of_it_can_be_required_again() -> None:
+    before = planned()
+    done = [replace(step, action="skip", from_version=step.to_version) for step in before.steps]
+    after = replace(before, steps=tuple(done))
+    assert check_required_plan(written(before), after) == ("2 steps of the required plan are done already",)
+    half = replace(before, steps=(done[0], before.steps[1]))
+    assert check_required_plan(written(before), half) == ("1 step of the required plan is done already",)
+    moved = replace(done[0], action="verify")
+    assert "web1: from 1.0.0 in the required plan, from 2.0.0 now" in refused(
+        written(before), replace(before, steps=(moved, done[1]))
+    )
+    assert "nothing would be done now" in refused(required_identifier("0" * 12), after)
+    assert "nothing would be done now" not in refused(required_identifier("0" * 12), before)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from host_program import draining, haproxy, receipts
 from host_program.problems import Problem
 
 from tests.edges.balancer import HAPROXY, Application, Balancer
+from tests.edges.legacy import note_drains
 from tests.edges.remotes import wait_for
 from tests.edges.rollouts import Ground, results
 
@@ -175,23 +177,12 @@ def test_killed_run_shows_in_the_status_and_the_next_one_puts_back(site: Site) -
     assert "drained" not in site.run("status")
 
 
-def noting(ground: Ground, on: str, **commands: Any) -> Path:
-    """Commands note in a file that they ran; returns it."""
-    log = ground.top / "log"
-    program = ground.top / "lb"
-    program.write_text(f'#!/bin/sh\necho "$@ $(cat {ground.top}/srv/$2/site/current/site.txt)" >> {log}\n')
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    lists = {"drain": [str(program), "out", "{host}"], "undrain": [str(program), "in", "{host}"]}
-    ground.environment["drain"] = {"commands": {**lists, "on": on, **commands}, "timeout_seconds": 10}
-    ground.environment["strategy"] = {"batches": "1"}
-    return log
-
-
 @pytest.mark.parametrize("on", ["host", "controller"])
 def test_commands_run_around_the_activation_of_each_host(ground: Ground, on: str) -> None:
     ground.release("1")
     ground.deploy()
-    log = noting(ground, on)
+    log = note_drains(ground, on)
+    ground.environment["strategy"] = {"batches": "1"}
     (ground.path / "orchestrator.toml").write_text("format = 1\ncontroller_commands = true\n")
     ground.release("2")
     ground.deploy()
@@ -202,7 +193,8 @@ def test_commands_run_around_the_activation_of_each_host(ground: Ground, on: str
 def test_command_that_fails_keeps_its_host_from_being_activated_and_is_undone(ground: Ground) -> None:
     ground.release("1")
     ground.deploy()
-    log = noting(ground, "host", drain=["/bin/false"])
+    log = note_drains(ground, "host", drain=["/bin/false"])
+    ground.environment["strategy"] = {"batches": "1"}
     ground.release("2")
     document = ground.deploy(expect=22)
     assert results(document) == {"h1": "failed", "h2": "staged"}
@@ -210,12 +202,45 @@ def test_command_that_fails_keeps_its_host_from_being_activated_and_is_undone(gr
     assert log.read_text() == "in h1 1\n"
     assert ground.live() == {"h1": "1", "h2": "1"}
 
-    noting(ground, "host", undrain=["/bin/false"])
+    note_drains(ground, "host", undrain=["/bin/false"])
     ground.release("3")
     document = ground.deploy(expect=23)
     assert results(document)["h1"] == "switched back"
     assert "it is still drained: /bin/false ended with 1" in document["output"]
     assert "it is drained" in ground.run("status")  # where: one of two names of this machine
+
+
+def test_playbook_run_by_hand_drains_as_it_was_rendered(ground: Ground) -> None:
+    ground.release("1")
+    ground.deploy()
+    log = note_drains(ground, "host")
+    ground.environment["strategy"] = {"batches": "1"}
+    ground.release("2")
+    output = ground.run("render", str(ground.top / "hand"))
+    for_later, command = (line for line in output.splitlines() if "ansible-playbook" in line)
+    ground.sick.add(("h2", "2"))
+    done = by_hand(ground, command.removesuffix(" --check"))
+    assert done.returncode == 2, done.stdout
+    assert log.read_text().splitlines() == ["out h1 1", "in h1 2", "out h2 1", "in h2 1"]
+    assert ground.live() == {"h1": "2", "h2": "1"}
+
+    log.unlink()
+    _, _, undrain = for_later.partition(": put back what it has drained: ")
+    assert by_hand(ground, undrain).returncode == 0
+    assert not log.exists()
+
+
+def by_hand(ground: Ground, command: str) -> subprocess.CompletedProcess[str]:
+    """What somebody types."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["sh", "-c", command],
+        env={"PATH": path, "HOME": str(ground.home), "LC_ALL": "C.UTF-8"},
+        cwd=ground.top,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -243,3 +244,32 @@ def test_answer_of_every_phase_can_be_sent(host: Host, deployed: dict[str, Any])
     for phase in ("stage", "activate", "confirm", "rollback", "absent"):
         request = host.request(phase, {**deployed, "healthy": True, "message": "x"}, check=True)
         assert json.dumps(answer(request))
+
+
+def test_link_that_cannot_be_switched_leaves_receipt_and_link_as_they_were(
+    host: Host, deployed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = receipts.placement_directory(IDENTITY, "site", str(host.path))
+    live = (receipts.read_receipt(directory) or {})["live"]
+    wanted = host.placement("2", host.publish("site-2.zip", make_zip({"i": "2"})))
+    symlink = os.symlink
+
+    def refuse(source: str, target: str) -> None:
+        if ".current-" in target:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), target)
+        symlink(source, target)
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    said = host.deploy(wanted)
+    assert (said["result"], said["problem"]["kind"]) == ("failed", "permission")
+    assert "read-only" in said["message"].lower()
+    undone = host.phase("rollback", wanted)
+    assert (undone["result"], undone["message"]) == ("unchanged", "this run changed nothing here")
+    receipt = receipts.read_receipt(directory) or {}
+    assert receipt["live"] == live
+    assert {record["version"]: record["state"] for record in receipt["releases"].values()} == {
+        "1": "healthy",
+        "2": "staged",
+    }
+    monkeypatch.setattr(os, "symlink", symlink)
+    assert host.deploy(wanted)["result"] == "healthy"

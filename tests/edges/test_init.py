@@ -74,6 +74,23 @@ def test_files_that_are_there_are_refused_by_name_and_nothing_is_written(tmp_pat
     assert "wrote    Jenkinsfile" in said
 
 
+def test_complete_repository_is_left_alone_whatever_its_files_say_by_now(tmp_path: Path) -> None:
+    run(tmp_path, "init", "d")
+    manifest = tmp_path / "d" / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    written = manifest.stat().st_mtime_ns
+    said = run(tmp_path, "init", "d")
+    assert "is a deployment repository already: nothing was written" in said
+    assert manifest.stat().st_mtime_ns == written
+    assert "wrote    README.md" in run(tmp_path, "init", "d", "--force")
+    (tmp_path / "d" / "README.md").unlink()
+    manifest.write_text("{}")
+    assert "manifest.json" in run(tmp_path, "init", "d", expect=64)
+    git(tmp_path / "d", "checkout", "--quiet", "--force", "dev")
+    git(tmp_path / "d", "branch", "--delete", "--force", "staging")
+    assert " branch staging" in run(tmp_path, "init", "d")
+
+
 def test_link_out_of_the_directory_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "d").mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,6 +25,7 @@ from tests.edges.remotes import (
     make_record,
     make_remote,
     repository_of,
+    start_worker,
     state_of,
     wait_for,
 )
@@ -194,6 +196,30 @@ def test_expired_lock_says_so(clone: Path) -> None:
         text = run(clone, "lock", "show", "production")
         assert " expired " in text
         assert "lock break production" in text
+
+
+def test_lock_of_a_process_that_was_killed_here_says_so(clone: Path) -> None:
+    worker = start_worker(str(clone), "hold")
+    assert worker.stdout is not None
+    worker.stdout.readline()
+    assert " held " in run(clone, "lock", "show")
+    worker.kill()
+    worker.communicate()
+    text = run(clone, "lock", "show", "production")
+    assert " dead " in text
+    assert "lock break production" in text
+    (found,) = json.loads(run(clone, "lock", "show", "--json", "-"))["locks"]
+    assert (found["state"], found["held"]) == ("dead", True)
+
+
+def test_clone_that_cannot_be_written_is_read_all_the_same(clone: Path) -> None:
+    record_story(clone)
+    place = clone / ".git" / "orchestrator"
+    shutil.rmtree(place, ignore_errors=True)
+    place.write_text("")  # root may write anywhere but below a file
+    assert len(run(clone, "history", "production").splitlines()) == 5
+    assert "deploy to production: partial" in run(clone, "show", "20261102")
+    assert place.read_text() == ""
 
 
 def test_settings_at_the_branch_say_where_the_ledger_is(clone: Path, remote: Path, tmp_path: Path) -> None:

@@ -8,58 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.own_roles import OURS
-from tests.edges.rollouts import Ground, results
-
-ACTIVATE = """\
-- name: Make it live where it always was
-  ansible.builtin.copy:
-    content: "{{ orchestrator_application }} {{ orchestrator_version }} {{ orchestrator_variables.MODE }}\\n"
-    dest: "{{ orchestrator_deployment_path }}/legacy"
-    mode: "0644"
-
-- name: Use what was verified
-  ansible.builtin.command: cp {{ orchestrator_artifact_path }} {{ orchestrator_deployment_path }}/installed
-  changed_when: true
-
-- name: Refuse what is broken
-  ansible.builtin.fail:
-    msg: "this version {{ orchestrator_version }} cannot be activated"
-  when: orchestrator_version == 'broken'
-"""
-NOTE = """\
-- name: Note it
-  ansible.builtin.shell: >-
-    echo {{ orchestrator_phase }} {{ orchestrator_version or '-' }} {{ orchestrator_previous_version or '-' }}
-    {{ lookup('orchestrator_secret', orchestrator_secrets.KEY) | length if orchestrator_secrets else 0 }}
-    >> {{ orchestrator_deployment_path | dirname }}/log
-  changed_when: true
-"""
-
-
-class Legacy(Ground):
-    """The application `site` has the role `billing_legacy`."""
-
-    def __init__(self, directory: Path, hosts: int) -> None:
-        super().__init__(directory, hosts)
-        self.settings = {"role": "billing_legacy", "variables": {"MODE": "{{ 6 * 7 }}"}}
-        self.settings["secrets"] = {"KEY": {"file": str(directory / "key")}}
-        (directory / "key").write_text("sesame")
-        self.role(stage=NOTE, activate=ACTIVATE, rollback=ACTIVATE + NOTE, absent=NOTE)
-
-    def role(self, **entries: str) -> None:
-        """The role has these entry points, in the work tree."""
-        tasks = self.path / "roles" / "billing_legacy" / "tasks"
-        tasks.mkdir(parents=True, exist_ok=True)
-        for name, text in entries.items():
-            (tasks / f"{name}.yml").write_text(text)
-
-    def legacy(self, host: str = "h1") -> str:
-        """What the role made live."""
-        return (self.top / "srv" / host / "site" / "legacy").read_text()
-
-    def log(self, host: str = "h1") -> list[str]:
-        """What the role noted there."""
-        return (self.top / "srv" / host / "log").read_text().splitlines()
+from tests.edges.legacy import ACTIVATE, NOTE, Legacy
+from tests.edges.rollouts import results
 
 
 @pytest.fixture
@@ -130,6 +80,11 @@ def test_role_is_held_to_its_argument_specs_in_a_dry_run_too_and_absent_removes(
 
 def test_missing_role_is_a_violation_and_a_pull_request_loads_none(legacy: Legacy) -> None:
     legacy.release("1")
+    assert (
+        "a role of the deployment repository activates site (billing_legacy), and only `deploy` calls it"
+        in (legacy.run("render", str(legacy.top / "hand"), expect=64))
+    )
+    assert not (legacy.top / "hand").exists()
     legacy.settings["role"] = "billing_new"
     legacy.release("2")
     output = legacy.run("plan", expect=10)

@@ -37,11 +37,16 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
                 "phase": {"type": "str", "required": True, "choices": ["drain", "undrain", "verdict"]},
                 "place": {"type": "str", "default": ""},
                 "group": {"type": "int", "default": -1},
-                "which": {"type": "str", "default": "all", "choices": ["all", "good", "back", "rest"]},
+                "which": {
+                    "type": "str",
+                    "default": "all",
+                    "choices": ["all", "good", "back", "rest", "kept"],
+                },
                 "verdict": {"type": "dict", "default": {}},
                 "policy": {"type": "dict", "default": {}},
                 "socket": {"type": "str", "default": ""},
                 "backend": {"type": "str", "default": ""},
+                "drains": {"type": "dict", "default": {}},
                 "servers": {"type": "list", "elements": "str", "default": []},
                 "minimum": {"type": "int", "default": 1},
                 "timeout_seconds": {"type": "float", "default": 60.0},
@@ -53,15 +58,18 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
             return {"changed": False, "verdict": self._judge_again(arguments, task_vars)}
         items, run = draining.servers_of(arguments), arguments["run"]
         alone = bool(arguments["socket"])
-        if not alone:
+        if arguments["drains"]:
+            items = draining.rendered(arguments["drains"], arguments["group"], arguments["place"])
+        elif not alone:
             told = orchestrator.ask(
                 {"ask": "drain", "group": arguments["group"], "place": arguments["place"]}
             )
             items, run = told.get("items", []), {**run, **told.get("run", {})}
         items = draining.choose(items, arguments["verdict"], arguments["which"])
         if arguments["which"] == "back":
-            drained = {one["host"] for one in draining.said_in(task_vars, "__release_drained") if one["ok"]}
-            items = [item for item in items if item["host"] in drained]
+            items = draining.back_in(items, arguments["place"], task_vars)
+        if arguments["which"] == "kept":
+            items = draining.kept(items, task_vars)
         found = self._work(arguments, items, run, task_vars) if items else []
         for one in found:
             one["place"] = arguments["place"]

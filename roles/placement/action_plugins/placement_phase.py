@@ -151,6 +151,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return self._smoke(placements, arguments, task_vars)
         if phase in ("rollback", "absent") and arguments["group"] >= 0:
             placements = [one for one in reversed(placements) if one["group"] == arguments["group"]]
+        if phase == "absent":
+            draining = _controller.draining
+            kept = draining.refuse(placements, task_vars, "__release_leaving", draining.KEPT)
+            if kept:
+                return answers.finish(phase, {"placements": kept})
         if not placements and phase not in ("observe", "probe"):
             return {"changed": False, "placements": []}
         if phase == "check" and placements[0]["healthchecks"][0]["origin"] == "controller":
@@ -191,7 +196,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             placements = [one for one in every if one["group"] == group]
             if phase == "once":
                 placements = once.chosen(placements, arguments["once"], host)
-            elif undrained := _controller.draining.refuse(placements, task_vars):
+            elif undrained := _controller.draining.refuse(
+                placements, task_vars, "__release_drained", _controller.draining.KEPT_OUT
+            ):
                 return {**answers.finish(phase, {"placements": undrained}), "group": group}
             if not placements:
                 return {"changed": False, "placements": [], "group": group}

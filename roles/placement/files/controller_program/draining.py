@@ -10,6 +10,7 @@ from controller_program import smoke
 from controller_program.orchestrator import SOCKET_VARIABLE
 
 KEPT_OUT = "the host is not activated"
+KEPT = "nothing is removed there"
 
 
 def said_in(task_vars: Mapping[str, Any], variable: str) -> list[dict[str, Any]]:
@@ -24,13 +25,28 @@ def servers_of(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**common, "host": server, "server": server} for server in arguments["servers"]]
 
 
-def refuse(placements: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What activation says on a host that could not be drained: nothing is done there. Else nothing."""
+def rendered(
+    drains: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]], group: int, place: str
+) -> list[dict[str, Any]]:
+    """What a playbook that is run by hand has for that place; of all groups when it is negative."""
+    chosen = drains.values() if group < 0 else [drains.get(str(group), {})]
+    return [item for places in chosen for item in places.get(place, ())]
+
+
+def refuse(
+    placements: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any], variable: str, otherwise: str
+) -> list[dict[str, Any]]:
+    """What is said on a host that could not be drained: nothing is done there. Else nothing.
+
+    Args:
+        variable: registers what the places said.
+        otherwise: what is not done then.
+    """
     host = task_vars.get("inventory_hostname")
-    found = [one for one in said_in(task_vars, "__release_drained") if one["host"] == host and not one["ok"]]
+    found = [one for one in said_in(task_vars, variable) if one["host"] == host and not one["ok"]]
     if not found:
         return []
-    message = f"{'; '.join(dict.fromkeys(one['message'] for one in found))}; {KEPT_OUT}"
+    message = f"{'; '.join(dict.fromkeys(one['message'] for one in found))}; {otherwise}"
     problem = {**found[0]["problem"], "message": message}
     return [
         {
@@ -65,6 +81,24 @@ def choose(items: Iterable[Mapping[str, Any]], judged: Mapping[str, Any], which:
     if which == "back":
         return [{**item} for item in items if item["host"] in back]
     return [{**item, "wait": which == "all" or item["host"] not in bad} for item in items]
+
+
+def back_in(
+    items: Iterable[dict[str, Any]], place: str, task_vars: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The items that this group has put back at that place, or tried to; the others are still out."""
+    tried = {
+        (one["application"], one["host"])
+        for one in said_in(task_vars, "__release_undrained")
+        if one["place"] == place
+    }
+    return [item for item in items if (item["application"], item["host"]) in tried]
+
+
+def kept(items: Iterable[dict[str, Any]], task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The items of hosts that were to leave, and that not every place could take out: nothing is removed there."""
+    failed = {one["host"] for one in said_in(task_vars, "__release_leaving") if not one["ok"]}
+    return [item for item in items if item["host"] in failed]
 
 
 def judge_again(

@@ -24,6 +24,8 @@ def items_for(
         role, about = placement.get("role"), said.get(placement["application"])
         if not role or about is None:
             continue
+        if entry == "activate" and not about.get("own"):
+            continue  # it did not go live: its host could not be drained, or a hook failed
         runs, version = entry, placement["version"]
         if entry == "rollback":
             if about.get("result") not in BACK:
@@ -58,7 +60,8 @@ def _paths(
     path = about.get("release_path", "") if entry == "stage" else current if version else ""
     artifact = placement.get("artifact") or {}
     single = artifact.get("packing") == "file" and path
-    previous = placement["version"] if entry == "rollback" else str(about.get("from_version") or "")
+    before = placement["role"] if entry == "stage" else about
+    previous = placement["version"] if entry == "rollback" else str(before.get("from_version") or "")
     return {
         "version": version,
         "previous_version": previous,

@@ -1,7 +1,8 @@
 """Phases `drain` and `undrain`: hosts leave their load balancer, and come back. Runs where that is recorded.
 
 <state>/environments/<environment>--<12 hex>/drains/
-    drained.json  `{"format": 1, "drained": {KEY: {"host", "application", "run", "since"}}}`: what a run has taken out
+    drained.json  `{"format": 1, "drained": {KEY: {"host", "application", "run", "since"}}}`: what a run has taken out;
+                  with `"leaves": true` for good: its server is anybody's who is deployed there later
     lock          held (flock) while that is read and changed
 
 The record is written before a server is taken out and changed after it was put back: a run that is killed in
@@ -31,8 +32,17 @@ class Book:
 
     def note(self, item, run):
         """The item is on record as taken out, by the run that did it first."""
-        entry = {"host": item["host"], "application": item["application"]}
-        self.drained.setdefault(key_of(item), {**entry, "run": run["id"], "since": run["time"]})
+        entry = {
+            "host": item["host"],
+            "application": item["application"],
+            "run": run["id"],
+            "since": run["time"],
+        }
+        before = self.drained.get(key_of(item), {})
+        for key in self._left(item):
+            del self.drained[key]
+        if not before or before.get("leaves"):
+            self.drained[key_of(item)] = {**entry, **({"leaves": True} if item.get("leaves") else {})}
         self._write()
 
     def forget(self, item):
@@ -42,7 +52,11 @@ class Book:
 
     def has(self, item):
         """Whether a run has taken it out."""
-        return key_of(item) in self.drained
+        return key_of(item) in self.drained or bool(self._left(item))
+
+    def _left(self, item):
+        """The keys of applications that have left the same server."""
+        return [key for key, one in self.drained.items() if one.get("leaves") and same_server(key, item)]
 
     def _write(self):
         receipts.write_json(self.path, {"format": FORMAT, "drained": self.drained})
@@ -102,6 +116,13 @@ def key_of(item):
         server = "{}|{}/{}".format(item["socket"], item["backend"], item["server"])
         return "|".join([item["application"], item["host"], server])
     return "|".join([item["application"], item["host"]])
+
+
+def same_server(key, item):
+    """Whether a key of the record is about the item's server of HAProxy's."""
+    return "socket" in item and key.endswith(
+        "|{}|{}/{}".format(item["socket"], item["backend"], item["server"])
+    )
 
 
 def wait_until(items, look, clock=time.monotonic, sleep=time.sleep):

@@ -181,7 +181,9 @@ def _undrain(path, name, items, request):
                 book.forget(item)
                 message = what + " is gone or in maintenance by somebody's hand: it stays so"
                 said[draining.key_of(item)] = draining.done(item, message)
-            elif any(key != draining.key_of(item) and _same(key, item) for key in book.drained):
+            elif any(
+                key != draining.key_of(item) and draining.same_server(key, item) for key in book.drained
+            ):
                 book.forget(item)
                 said[draining.key_of(item)] = draining.done(item, what + " stays out for another application")
             else:
@@ -243,10 +245,6 @@ def _leave_enough(backend, items, is_ours):
             ),
             "see which servers are up; let fewer hosts go at once (`batches`), or set `minimum`",
         )
-
-
-def _same(key, item):
-    return key.endswith("|{}|{}/{}".format(item["socket"], item["backend"], item["server"]))
 
 
 def _backend_of(item):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 
@@ -199,6 +201,7 @@ def _switch(here, name, old, adopted=None):
     Args:
         adopted: how what is live and not ours is taken over, or was.
     """
+    unswitched = json.dumps(here.receipt)
     run, record = here.request["run"], here.receipt["releases"][name]
     resumed = here.live if here.live and here.live["directory"] == name else None
     previous = resumed["previous"] if resumed else here.last_good(name)
@@ -236,8 +239,15 @@ def _switch(here, name, old, adopted=None):
     target = os.path.join("releases", name)
     if adopted:
         adoption().take(here, target, adopted)
-    else:
+        return True
+    try:
         here.paths.point(target)
+    except OSError:
+        if here.paths.live_directory() != name:
+            here.receipt = json.loads(unswitched)
+            with contextlib.suppress(OSError):
+                here.save()
+        raise
     return True
 
 
