@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from orchestrator.demo.artifact_server import ArtifactServer
 from tests.bench.disks import own_disks
 from tests.bench.measuring import BenchError
 from tests.bench.site import Release, digest, make_site
-from tests.fleet.deployments import PASSWORD, SITE_PORT, Deployments, serve_site
+from tests.fleet.deployments import PASSWORD, ROOT, SITE_PORT, Deployments, serve_site
 from tests.fleet.hosts import Fleet, Host, HostSpec
 from tests.fleet.podman import podman
 
@@ -95,6 +96,9 @@ class Ground:
 @contextmanager
 def open_ground(count: int) -> Iterator[Ground]:
     """Hosts `bench1` … exist while the context is open, with a web server each for what `/srv/site` has live."""
+    # As an installed package is.
+    for part in ("orchestrator", "roles", "playbooks"):
+        compileall.compile_dir(ROOT / part, quiet=2)
     names = [f"bench{number}" for number in range(1, count + 1)]
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as directory,
