@@ -52,12 +52,11 @@ _controller = _load(
     "said",
     "services",
     "smoke",
+    "verdict",
 )
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
 junit, program, smoke = _controller.junit, _controller.program, _controller.smoke
 activated_in, smoked_on = _controller.said.activated_in, _controller.said.smoked_on
-
-POLICY = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -142,7 +141,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if phase == "activate":
             return self._activate(arguments, task_vars)
         if arguments["planner"] == "orchestrator":
-            self._follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
+            self.follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
         placements = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
         if phase == "settle":
             return self._settle(placements, arguments, task_vars)
@@ -150,11 +149,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return self._smoke(placements, arguments, task_vars)
         if phase in ("rollback", "absent") and arguments["group"] >= 0:
             placements = [one for one in reversed(placements) if one["group"] == arguments["group"]]
-        if phase == "absent":
-            draining = _controller.draining
-            kept = draining.refuse(placements, task_vars, "__release_leaving", draining.KEPT)
-            if kept:
-                return answers.finish(phase, {"placements": kept})
+        if phase == "absent" and (kept := _controller.draining.keep(placements, task_vars)):
+            return answers.finish(phase, {"placements": kept})
         if not placements and phase not in ("observe", "probe"):
             return {"changed": False, "placements": []}
         if phase == "check" and placements[0]["healthchecks"][0]["origin"] == "controller":
@@ -188,12 +184,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         group = max(0, arguments["group"])
         try:
             if arguments["planner"] == "orchestrator":
-                self._follow_the_plan(arguments, "activate", task_vars["inventory_hostname"])
+                self.follow_the_plan(arguments, "activate", task_vars["inventory_hostname"])
             every = [placements_.normalise(placement, "activate") for placement in arguments["placements"]]
             placements = [one for one in every if one["group"] == group]
-            undrained = _controller.draining.refuse(
-                placements, task_vars, "__release_drained", _controller.draining.KEPT_OUT
-            )
+            undrained = _controller.draining.refuse(placements, task_vars)
             if undrained:
                 return {**answers.finish("activate", {"placements": undrained}), "group": group}
             if not placements:
@@ -205,7 +199,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             said = answers.finish("activate", answers.silent("host", str(error), ""))
             return {**said, "group": group}
 
-    def _follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:
+    def follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:
         """What the orchestrator's plan has for this host takes the place of the variables."""
         told = orchestrator.ask({"ask": "observe" if phase == "observe" else "work", "host": host})
         if "error" in told:
@@ -224,14 +218,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         refused = [refusal for refusal in refusals if refusal is not None]
         if refused:
             return answers.finish(phase, {"placements": refused})
-        answer = self._ask_host(phase, placements, arguments)
+        answer = self.ask_host(phase, placements, arguments)
         waiting = [
             placement
             for placement, done in zip(placements, answer["placements"], strict=False)
             if done.get("upload")
         ]
         if waiting and self.link is not None:
-            answer = self._ask_host(phase, placements, arguments, placements_.upload(waiting))
+            answer = self.ask_host(phase, placements, arguments, placements_.upload(waiting))
         elif waiting:
             temporary = self._make_tmp_path()
             try:
@@ -240,11 +234,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     self._transfer_file(placement["artifact"]["location"], target)
                     self._fixup_perms2((temporary, target), execute=False)
                     placement["artifact"].update(local=True, location=target)
-                answer = self._ask_host(phase, placements, arguments)
+                answer = self.ask_host(phase, placements, arguments)
             finally:
                 self._remove_tmp_path(temporary)
         answer = _controller.releases.render_waiting(
-            placements, answer, lambda waiting: self._ask_host(phase, waiting, arguments)
+            placements, answer, lambda waiting: self.ask_host(phase, waiting, arguments)
         )
         if phase == "activate":
             fill = _load("host_program", "health").health.for_version
@@ -278,13 +272,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {**named, "changed": False, "message": problem["message"], "problem": problem}
         return None
 
-    def _ask_host(
+    def ask_host(
         self,
         phase: str,
         placements: list[dict[str, Any]],
         arguments: dict[str, Any],
         uploads: Sequence[Path] = (),
     ) -> dict[str, Any]:
+        """What the host program answers to that phase for these placements."""
         wanted = sorted(placements_.references(placements, phase))
         secrets = {reference: orchestrator.fetch_secret(reference) for reference in wanted}
         for placement in placements:
@@ -313,9 +308,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return answer
 
     def _judge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        policy = {**POLICY, **arguments["policy"]}
-        group = max(0, arguments["group"])
-        hosts = activated_in(task_vars, group, policy["failed_hosts"])
+        policy, group = arguments["policy"], max(0, arguments["group"])
+        hosts = activated_in(task_vars, group, policy.get("failed_hosts", ()))
         if policy.get("own_done"):
             proved = {name: task_vars["hostvars"][name].get("__release_proved") for name in hosts}
             hosts = _controller.own.with_failures(hosts, proved, group)
@@ -325,8 +319,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self, hosts: dict[str, list[dict[str, Any]] | None], policy: dict[str, Any], group: int
     ) -> dict[str, Any]:
         """The verdict about a group, from what activation said on its hosts."""
-        judge = _load("controller_program", "verdict").verdict.judge
-        verdict: dict[str, Any] = judge(hosts, {**POLICY, **policy}, bool(self._task.check_mode))
+        verdict: dict[str, Any] = _controller.verdict.judge(hosts, policy, bool(self._task.check_mode))
         return {**verdict, "group": group, "waited": bool(policy.get("waited"))}
 
     def wait(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -346,7 +339,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         before = set(judged["failed_hosts"]) - set(judged["failed"])
         hosts = activated_in(task_vars, judged["group"], before)
         smoked = smoked_on(task_vars, "__release_smoked")
-        verdict: dict[str, Any] = smoke.judge_tests(judged, hosts, smoked, {**POLICY, **arguments["policy"]})
+        verdict: dict[str, Any] = smoke.judge_tests(judged, hosts, smoked, arguments["policy"])
         return verdict
 
     def _smoke(
@@ -366,7 +359,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not chosen or self._task.check_mode:
             return {"changed": False, "placements": []}
         remote = smoke.of_place(chosen, "host")
-        said = self._ask_host("smoke", remote, arguments) if remote else {"placements": []}
+        said = self.ask_host("smoke", remote, arguments) if remote else {"placements": []}
         tests = _load("host_program", "smoke").smoke
         here = smoke.run_here(smoke.of_place(chosen, "controller"), tests.run_test)
         answer: dict[str, Any] = answers.finish("smoke", smoke.merge(chosen, said, here, tests.summarise))
@@ -392,7 +385,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 ):
                     chosen.append(placement)
             if chosen:
-                done.extend(answers.of_each(chosen, self._ask_host(do, chosen, arguments)))
+                done.extend(answers.of_each(chosen, self.ask_host(do, chosen, arguments)))
         failed = name in verdict["failed"] or any(one["result"] == "unknown" for one in done)
         activated = arguments["activated"].get("placements", [])
         said = [one["message"] for one in [*activated, *done] if one.get("problem")]
