@@ -9,14 +9,12 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
-import sys
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.loader import action_loader
 
 PlacementPhase: Any = action_loader.get("placement_phase", class_only=True)
-_placement = sys.modules[PlacementPhase.__module__]
 draining = importlib.import_module("controller_program.draining")
 orchestrator = importlib.import_module("controller_program.orchestrator")
 said = importlib.import_module("controller_program.said")
@@ -152,7 +150,6 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
         judged = arguments["verdict"]
         before = set(judged["failed_hosts"]) - set(judged["failed"])
         hosts = said.activated_in(task_vars, judged["group"], before)
-        policy = {**_placement.POLICY, **arguments["policy"]}
         put_back = draining.said_in(task_vars, "__release_undrained")
-        verdict: dict[str, Any] = draining.judge_again(judged, hosts, put_back, policy)
+        verdict: dict[str, Any] = draining.judge_again(judged, hosts, put_back, arguments["policy"])
         return verdict

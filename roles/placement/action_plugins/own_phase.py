@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.loader import action_loader
 
 PlacementPhase: Any = action_loader.get("placement_phase", class_only=True)
-_placement = sys.modules[PlacementPhase.__module__]
+health = importlib.import_module("host_program.health")
 own = importlib.import_module("controller_program.own")
 placements_ = importlib.import_module("controller_program.placements")
 
@@ -49,7 +48,7 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
             message = f"the role's {entry}.yml failed: {' '.join(arguments['message'].split())}"
             note = {"application": arguments["application"], "entry": entry, "message": message}
             return {"changed": False, "own": {**note, "group": arguments["group"]}}
-        self._follow_the_plan(
+        self.follow_the_plan(
             arguments, "absent" if entry == "absent" else "stage", task_vars["inventory_hostname"]
         )
         placements = [
@@ -74,7 +73,7 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         said = {one["application"]: one for one in arguments["said"].get("placements") or ()}
         if entry == "absent":
-            observed = self._ask_host("observe", [], arguments).get("observed") or ()
+            observed = self.ask_host("observe", [], arguments).get("observed") or ()
             roles = {(one["application"], one["deployment_path"]): one.get("role") for one in observed}
             for one in placements:
                 name = roles.get((one["application"], one["deployment_path"]))
@@ -97,14 +96,14 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
         for one in placements:
             checks = [check for check in one["healthchecks"] if check["origin"] == "host"]
             if one.get("role") and one["application"] not in failures and checks:
-                fill = _placement._load("host_program", "health").health.for_version
+                fill = health.for_version
                 asked.append({**one, "healthchecks": [fill(check, one["version"]) for check in checks]})
         if self._task.check_mode:
             return failures
         if not asked:
             self._low_level_execute_command("true")
             return failures
-        for one in self._ask_host("check", asked, arguments)["placements"]:
+        for one in self.ask_host("check", asked, arguments)["placements"]:
             if one.get("problem"):
                 failures[one["application"]] = one["message"]
         return failures
@@ -130,7 +129,7 @@ class ActionModule(PlacementPhase):  # type: ignore[misc]
             if one["application"] not in problems
         ]
         if good:
-            self._ask_host("confirm", good, arguments)
+            self.ask_host("confirm", good, arguments)
         for application, message in problems.items():
             note = {"application": application, "entry": "rollback", "group": arguments["group"]}
             return {"changed": False, "own": {**note, "message": f"it is not healthy either: {message}"}}

@@ -39,29 +39,14 @@ def _load(package: str, *modules: str) -> Any:
 
 
 _load("host_program", "health")
-_modules = "answers draining junit once orchestrator own placements program releases said services smoke"
-_controller = _load("controller_program", *_modules.split())
+_controller = _load(
+    "controller_program",
+    *("answers", "draining", "junit", "once", "orchestrator", "own", "phases", "placements", "program"),
+    *("releases", "said", "services", "smoke", "verdict"),
+)
 answers, orchestrator, placements_ = _controller.answers, _controller.orchestrator, _controller.placements
 junit, once, program, smoke = _controller.junit, _controller.once, _controller.program, _controller.smoke
 activated_in, smoked_on = _controller.said.activated_in, _controller.said.smoked_on
-
-PHASES = (
-    *(
-        "observe",
-        "probe",
-        "plan",
-        "rollout",
-        "survey",
-        "stage",
-        "once_elect",
-        "once",
-        "once_verdict",
-        "activate",
-        "verdict",
-    ),
-    *("smoke", "smoke_verdict", "smoke_report", "wait", "settle", "rollback", "absent", "fetch", "check"),
-)
-POLICY = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -80,7 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "phase": {
                     "type": "str",
                     "required": True,
-                    "choices": PHASES,
+                    "choices": list(_controller.phases.PHASES),
                 },
                 "planner": {"type": "str", "default": "variables", "choices": ["variables", "orchestrator"]},
                 "placements": {"type": "list", "elements": "dict", "default": []},
@@ -117,7 +102,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             result.update(changed=False, **once.elect_in(task_vars, arguments["policy"], arguments["group"]))
             return result
         if phase == "once_verdict":
-            policy = {**POLICY, **arguments["policy"]}
+            policy = _controller.verdict.complete(arguments["policy"])
             result["verdict"] = once.judge_in(task_vars, arguments["once"], policy, arguments["group"])
             return result
         if phase == "smoke_verdict":
@@ -143,7 +128,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if phase in ("once", "activate"):
             return self._activate(phase, arguments, task_vars)
         if arguments["planner"] == "orchestrator":
-            self._follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
+            self.follow_the_plan(arguments, phase, task_vars["inventory_hostname"])
         placements = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
         if phase == "settle":
             return self._settle(placements, arguments, task_vars)
@@ -151,11 +136,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return self._smoke(placements, arguments, task_vars)
         if phase in ("rollback", "absent") and arguments["group"] >= 0:
             placements = [one for one in reversed(placements) if one["group"] == arguments["group"]]
-        if phase == "absent":
-            draining = _controller.draining
-            kept = draining.refuse(placements, task_vars, "__release_leaving", draining.KEPT)
-            if kept:
-                return answers.finish(phase, {"placements": kept})
+        if phase == "absent" and (kept := _controller.draining.keep(placements, task_vars)):
+            return answers.finish(phase, {"placements": kept})
         if not placements and phase not in ("observe", "probe"):
             return {"changed": False, "placements": []}
         if phase == "check" and placements[0]["healthchecks"][0]["origin"] == "controller":
@@ -191,14 +173,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         group, host = max(0, arguments["group"]), task_vars["inventory_hostname"]
         try:
             if arguments["planner"] == "orchestrator":
-                self._follow_the_plan(arguments, phase, host)
+                self.follow_the_plan(arguments, phase, host)
             every = [placements_.normalise(placement, phase) for placement in arguments["placements"]]
             placements = [one for one in every if one["group"] == group]
             if phase == "once":
                 placements = once.chosen(placements, arguments["once"], host)
-            elif undrained := _controller.draining.refuse(
-                placements, task_vars, "__release_drained", _controller.draining.KEPT_OUT
-            ):
+            elif undrained := _controller.draining.refuse(placements, task_vars):
                 return {**answers.finish(phase, {"placements": undrained}), "group": group}
             if not placements:
                 return {"changed": False, "placements": [], "group": group}
@@ -209,7 +189,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             said = answers.finish(phase, answers.silent("host", str(error), ""))
             return {**said, "group": group}
 
-    def _follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:
+    def follow_the_plan(self, arguments: dict[str, Any], phase: str, host: str) -> None:
         """What the orchestrator's plan has for this host takes the place of the variables."""
         told = orchestrator.ask({"ask": "observe" if phase == "observe" else "work", "host": host})
         if "error" in told:
@@ -228,14 +208,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         refused = [refusal for refusal in refusals if refusal is not None]
         if refused:
             return answers.finish(phase, {"placements": refused})
-        answer = self._ask_host(phase, placements, arguments)
+        answer = self.ask_host(phase, placements, arguments)
         waiting = [
             placement
             for placement, done in zip(placements, answer["placements"], strict=False)
             if done.get("upload")
         ]
         if waiting and self.link is not None:
-            answer = self._ask_host(phase, placements, arguments, placements_.upload(waiting))
+            answer = self.ask_host(phase, placements, arguments, placements_.upload(waiting))
         elif waiting:
             temporary = self._make_tmp_path()
             try:
@@ -244,11 +224,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     self._transfer_file(placement["artifact"]["location"], target)
                     self._fixup_perms2((temporary, target), execute=False)
                     placement["artifact"].update(local=True, location=target)
-                answer = self._ask_host(phase, placements, arguments)
+                answer = self.ask_host(phase, placements, arguments)
             finally:
                 self._remove_tmp_path(temporary)
         answer = _controller.releases.render_waiting(
-            placements, answer, lambda waiting: self._ask_host(phase, waiting, arguments)
+            placements, answer, lambda waiting: self.ask_host(phase, waiting, arguments)
         )
         if phase == "activate":
             fill = _load("host_program", "health").health.for_version
@@ -286,13 +266,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {**named, "changed": False, "message": problem["message"], "problem": problem}
         return None
 
-    def _ask_host(
+    def ask_host(
         self,
         phase: str,
         placements: list[dict[str, Any]],
         arguments: dict[str, Any],
         uploads: Sequence[Path] = (),
     ) -> dict[str, Any]:
+        """What the host program answers to that phase for these placements."""
         wanted = sorted(placements_.references(placements, phase))
         secrets = {reference: orchestrator.fetch_secret(reference) for reference in wanted}
         for placement in placements:
@@ -321,9 +302,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return answer
 
     def _judge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        policy = {**POLICY, **arguments["policy"]}
-        group = max(0, arguments["group"])
-        hosts = activated_in(task_vars, group, policy["failed_hosts"])
+        policy, group = arguments["policy"], max(0, arguments["group"])
+        hosts = activated_in(task_vars, group, policy.get("failed_hosts", ()))
         if policy.get("own_done"):
             proved = {name: task_vars["hostvars"][name].get("__release_proved") for name in hosts}
             hosts = _controller.own.with_failures(hosts, proved, group)
@@ -333,8 +313,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self, hosts: dict[str, list[dict[str, Any]] | None], policy: dict[str, Any], group: int
     ) -> dict[str, Any]:
         """The verdict about a group, from what activation said on its hosts."""
-        judge = _load("controller_program", "verdict").verdict.judge
-        verdict: dict[str, Any] = judge(hosts, {**POLICY, **policy}, bool(self._task.check_mode))
+        verdict: dict[str, Any] = _controller.verdict.judge(hosts, policy, bool(self._task.check_mode))
         return {**verdict, "group": group, "waited": bool(policy.get("waited"))}
 
     def wait(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -354,7 +333,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         before = set(judged["failed_hosts"]) - set(judged["failed"])
         hosts = activated_in(task_vars, judged["group"], before)
         smoked = smoked_on(task_vars, "__release_smoked")
-        verdict: dict[str, Any] = smoke.judge_tests(judged, hosts, smoked, {**POLICY, **arguments["policy"]})
+        verdict: dict[str, Any] = smoke.judge_tests(judged, hosts, smoked, arguments["policy"])
         return verdict
 
     def _smoke(
@@ -374,7 +353,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not chosen or self._task.check_mode:
             return {"changed": False, "placements": []}
         remote = smoke.of_place(chosen, "host")
-        said = self._ask_host("smoke", remote, arguments) if remote else {"placements": []}
+        said = self.ask_host("smoke", remote, arguments) if remote else {"placements": []}
         tests = _load("host_program", "smoke").smoke
         here = smoke.run_here(smoke.of_place(chosen, "controller"), tests.run_test)
         answer: dict[str, Any] = answers.finish("smoke", smoke.merge(chosen, said, here, tests.summarise))
@@ -400,7 +379,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 ):
                     chosen.append(placement)
             if chosen:
-                done.extend(answers.of_each(chosen, self._ask_host(do, chosen, arguments)))
+                done.extend(answers.of_each(chosen, self.ask_host(do, chosen, arguments)))
         failed = name in verdict["failed"] or any(one["result"] == "unknown" for one in done)
         activated = arguments["activated"].get("placements", [])
         said = [one["message"] for one in [*activated, *done] if one.get("problem")]

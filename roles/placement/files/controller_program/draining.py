@@ -33,15 +33,19 @@ def rendered(
     return [item for places in chosen for item in places.get(place, ())]
 
 
-def refuse(
+def refuse(placements: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What activation says on a host that could not be drained: nothing is done there. Else nothing."""
+    return _not_drained(placements, task_vars, "__release_drained", KEPT_OUT)
+
+
+def keep(placements: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """As `refuse`, where something was to be removed."""
+    return _not_drained(placements, task_vars, "__release_leaving", KEPT)
+
+
+def _not_drained(
     placements: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any], variable: str, otherwise: str
 ) -> list[dict[str, Any]]:
-    """What is said on a host that could not be drained: nothing is done there. Else nothing.
-
-    Args:
-        variable: registers what the places said.
-        otherwise: what is not done then.
-    """
     host = task_vars.get("inventory_hostname")
     found = [one for one in said_in(task_vars, variable) if one["host"] == host and not one["ok"]]
     if not found:

@@ -120,6 +120,7 @@ def judge_tests(
     lost = {name for name in expected if name in smoked and smoked[name] is None}
     failed = set(judged["failed"]) | lost | {name for name, _ in broken}
     failed_hosts = sorted(set(judged["failed_hosts"]) | failed)
+    policy = verdict.complete(policy)
     stop = bool(failed) and len(failed_hosts) > policy["max_failures"]
     undo = stop and policy["rollback"] != "none"
     todo: dict[str, list[dict[str, Any]]] = {}

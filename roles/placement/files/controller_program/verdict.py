@@ -12,6 +12,12 @@ from host_program.health import check_health
 
 CHECKS_AT_ONCE = 16
 GOOD = ("unchanged", "healthy")
+POLICY = {"max_failures": 0, "rollback": "batch", "failed_hosts": [], "last": True}
+
+
+def complete(policy):
+    """The policy with its defaults."""
+    return {**POLICY, **policy}
 
 
 def judge(hosts, policy, check_mode, check=check_health):
@@ -21,8 +27,9 @@ def judge(hosts, policy, check_mode, check=check_health):
         hosts: host name → list of its placements of this group, each with `application`,
             `deployment_path`, `healthchecks` and `result`, what activation said; None for a
             host that vanished.
-        policy: `max_failures`, `rollback` (batch, all, none), `failed_hosts` (of earlier groups), `last`
-            (no group follows), `drained` (hosts are out of their load balancers and have to be put back).
+        policy: what differs from `POLICY`: `max_failures`, `rollback` (batch, all, none), `failed_hosts` (of
+            earlier groups), `last` (no group follows), `drained` (hosts are out of their load balancers and have
+            to be put back).
         check_mode: nothing is live, so nobody is asked.
         check: how a health check is done.
 
@@ -35,6 +42,7 @@ def judge(hosts, policy, check_mode, check=check_health):
         `roll_back_earlier`; `settling`: hosts that have something to do after this; `done`: nothing is left to
         do for anybody.
     """
+    policy = complete(policy)
     vanished = sorted(name for name, placements in hosts.items() if placements is None)
     hosts = {name: placements or [] for name, placements in hosts.items()}
     asked = {} if check_mode else _ask(hosts, check)
