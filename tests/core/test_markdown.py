@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.markdown import LIMIT, code, comment_marker, render_review
@@ -155,7 +155,6 @@ def test_hostile_string_is_nothing_but_code(text: str) -> None:
     assert all(line.startswith(("<!-- orch", "### ", "`", "|", "- ", "1.", "2.", "**", "intent `", "plan `", "To ", "… ", "The ")) for line in comment.splitlines() if line)  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_no_document_string_gets_out_of_its_code_span(text: str) -> None:
     mark = "m4rk"
@@ -164,7 +163,6 @@ def test_no_document_string_gets_out_of_its_code_span(text: str) -> None:
     assert plain == text_outside_of_code(render_review(make_hostile("harmless")))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300), st.integers(min_value=2, max_value=100))
 def test_code_span_is_one_line_without_an_end_inside(text: str, limit: int) -> None:
     span = code(text, limit)

@@ -21,7 +21,12 @@ from orchestrator.core.inventory import (
     render_credentials,
 )
 from orchestrator.core.model import Credentials, Reference
-from orchestrator.core.ssh import quick_key_exchange, render_known_hosts, render_ssh_config
+from orchestrator.core.ssh import (
+    quick_key_exchange,
+    render_known_hosts,
+    render_ssh_command,
+    render_ssh_config,
+)
 from orchestrator.core.unsafe_yaml import render_unsafe_yaml
 from tests.core.values import (
     make_application,
@@ -232,6 +237,11 @@ def test_quick_key_exchanges_come_first_where_ssh_prefers_a_slow_one(supported: 
     assert quick_key_exchange(supported.split()) == value
 
 
+def test_agent_of_ours_is_asked_before_the_users() -> None:
+    config = render_ssh_config((make_host(),), directory="/d", known_hosts="", agent="/tmp/a b/agent")
+    assert config.index('IdentityAgent "/tmp/a b/agent"') < config.index("Include")
+
+
 def test_key_exchange_is_the_users_where_the_user_says() -> None:
     config = render_ssh_config((make_host(),), directory="/d", known_hosts="", key_exchange="^a,b")
     _, _, after = config.partition("Include /etc/ssh/ssh_config\n")
@@ -263,3 +273,23 @@ def test_jump_host_gets_a_key() -> None:
 def test_jump_host_is_matched_by_its_bare_address(hop: str, address: str) -> None:
     config = render_ssh_config((make_host(proxy_jump=hop, private_key="/k"),), directory="/d", known_hosts="")
     assert f'Match host {address}\n  IdentityFile "/k"' in config
+
+
+def test_words_of_ssh_are_those_of_the_host() -> None:
+    gate = make_host("gate", address="192.0.2.9", user="ops", port=2022)
+    host = make_host(
+        "in", address="10.0.0.5", user="deploy", port=2222, private_key="/k", proxy_jump="gate", become=True
+    )
+    words = render_ssh_command(
+        host, {"gate": gate, "in": host}, config="/d/config", command="python3 -c 'x y'"
+    )
+    line = " ".join(words)
+    assert words[:3] == ("ssh", "-F", "/d/config")
+    assert '-o Port=2222 -l deploy -o IdentityFile="/k" -J ops@192.0.2.9:2022 -- 10.0.0.5' in line
+    assert words[-1] == """sudo -H -n -u root /bin/sh -c 'python3 -c '"'"'x y'"'"''"""
+    plain = make_host("out", address="192.0.2.1", user="", private_key=None, become=False)
+    assert render_ssh_command(plain, {}, config="/c", command="id")[-3:] == (
+        "--",
+        "192.0.2.1",
+        "/bin/sh -c id",
+    )

@@ -17,7 +17,6 @@ from controller_program.fleet import Link
 from controller_program.program import command_line, first_line
 from host_program import receipts
 
-from orchestrator.core.ssh import render_ssh_command
 from orchestrator.edges import early_channels
 from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.early_channels import FRESH_SECONDS, EarlyChannels, open_early
@@ -159,23 +158,3 @@ def test_only_hosts_that_ssh_reaches_without_a_password_are_connected_to(
         assert tried.read_text().count("192.0.2.7") == 1
     finally:
         channels.close()
-
-
-def test_words_of_ssh_are_those_of_the_host() -> None:
-    gate = make_host("gate", address="192.0.2.9", user="ops", port=2022)
-    host = make_host(
-        "in", address="10.0.0.5", user="deploy", port=2222, private_key="/k", proxy_jump="gate", become=True
-    )
-    words = render_ssh_command(
-        host, {"gate": gate, "in": host}, config="/d/config", command="python3 -c 'x y'"
-    )
-    line = " ".join(words)
-    assert words[:3] == ("ssh", "-F", "/d/config")
-    assert '-o Port=2222 -l deploy -o IdentityFile="/k" -J ops@192.0.2.9:2022 -- 10.0.0.5' in line
-    assert words[-1] == """sudo -H -n -u root /bin/sh -c 'python3 -c '"'"'x y'"'"''"""
-    plain = make_host("out", address="192.0.2.1", user="", private_key=None, become=False)
-    assert render_ssh_command(plain, {}, config="/c", command="id")[-3:] == (
-        "--",
-        "192.0.2.1",
-        "/bin/sh -c id",
-    )
