@@ -232,19 +232,32 @@ def fetch(artifact, secrets, target):
     sink = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(sink, "wb", buffering=0) as file:
-            if "upload" in artifact:
-                hasher, seen = _copy_upload(artifact, file)
-            elif artifact.get("local"):
-                hasher, seen = _copy_local(artifact["location"], file)
-            else:
-                hasher, seen = _download(artifact, authorization(artifact.get("credentials"), secrets), file)
-        _compare(artifact, hasher.hexdigest(), seen)
+            hasher, seen = hashlib.sha256(), 0
+            for offset, piece in source_of(artifact, secrets):
+                if offset < seen:
+                    hasher, seen = hashlib.sha256(), 0
+                    file.seek(0)
+                    file.truncate()
+                hasher.update(piece)
+                _write_all(file, piece)
+                seen += len(piece)
+        compare(artifact, hasher.hexdigest(), seen)
     except BaseException:
         os.unlink(target)
         raise
 
 
-def _compare(artifact, sha256, size_bytes):
+def source_of(artifact, secrets):
+    """(offset, bytes) of the artifact; the offset is smaller than what has come where it begins anew."""
+    if "upload" in artifact:
+        return _uploaded(artifact)
+    if artifact.get("local"):
+        return _read_local(artifact["location"])
+    return _download(artifact, authorization(artifact.get("credentials"), secrets))
+
+
+def compare(artifact, sha256, size_bytes):
+    """Raises the Problem that other bytes than the planned ones are."""
     if sha256 == artifact["sha256"]:
         return
     expected = artifact.get("size_bytes")
@@ -263,32 +276,28 @@ def _compare(artifact, sha256, size_bytes):
     )
 
 
-def _copy_local(path, sink):
-    hasher, seen = hashlib.sha256(), 0
+def _read_local(path):
     with open(path, "rb", buffering=0) as source:
-        while True:
-            chunk = source.read(CHUNK_BYTES)
-            if not chunk:
-                return hasher, seen
-            hasher.update(chunk)
-            _write_all(sink, chunk)
-            seen += len(chunk)
+        yield from _numbered(iter(lambda: source.read(PIECE_BYTES), b""))
 
 
-def _copy_upload(artifact, sink):
+def _uploaded(artifact):
     from host_program import uploads
 
-    hasher, seen = hashlib.sha256(), 0
-    for chunk in uploads.chunks(artifact["upload"]["offset"], artifact["upload"]["size_bytes"]):
-        hasher.update(chunk)
-        _write_all(sink, chunk)
-        seen += len(chunk)
-    return hasher, seen
+    yield from _numbered(uploads.chunks(artifact["upload"]["offset"], artifact["upload"]["size_bytes"]))
 
 
-def _download(artifact, header, sink):
+def _numbered(pieces):
+    offset = 0
+    for piece in pieces:
+        yield offset, piece
+        offset += len(piece)
+
+
+def _download(artifact, header):
+    """(offset, bytes) as they come; the offset goes back to 0 where the server cannot go on in the middle."""
     url, expected = artifact["location"], artifact.get("size_bytes")
-    hasher, seen, validator = hashlib.sha256(), 0, ""
+    seen, validator = 0, ""
     for attempt in range(1, ATTEMPTS + 1):
         extra = {"Accept-Encoding": "identity"}
         if seen and validator:
@@ -296,18 +305,15 @@ def _download(artifact, header, sink):
         try:
             with open_url(url, header, extra.items()) as response, _watched(response) as progress:
                 if not (response.status == 206 and starts_at(response, seen)):
-                    hasher, seen = hashlib.sha256(), 0
-                    sink.seek(0)
-                    sink.truncate()
+                    seen = 0
                 validator = response.headers.get("ETag") or ""
                 validator = "" if validator.startswith("W/") else validator
                 while True:
-                    chunk = read_piece(response, PIECE_BYTES)
-                    if not chunk:
-                        return hasher, seen
-                    progress.append(len(chunk))
-                    seen += len(chunk)
-                    if expected is not None and seen > expected:
+                    piece = read_piece(response, PIECE_BYTES)
+                    if not piece:
+                        return
+                    progress.append(len(piece))
+                    if expected is not None and seen + len(piece) > expected:
                         raise Problem(
                             "checksum",
                             "{} sends more than the planned {} bytes ({})".format(
@@ -315,8 +321,8 @@ def _download(artifact, header, sink):
                             ),
                             "the artifact was replaced, or this is an error page; look at it, plan again",
                         )
-                    hasher.update(chunk)
-                    _write_all(sink, chunk)
+                    yield seen, piece
+                    seen += len(piece)
         except ConnectionError as error:
             _wait_or_give_up(url, attempt, error)
     raise AssertionError("the last attempt returns or raises")

@@ -212,16 +212,51 @@ def _unpack(placement, request, paths, work):
     """(entries, size in bytes) of the artifact, verified and unpacked."""
     artifact, download, unpacked = placement["artifact"], work + ".download", work + ".release"
     refuse_unwritable(paths.staging, (artifact["size_bytes"] or 0) + EXTRA_BYTES, 4)
-    _fetch(artifact, request["secrets"], download)
-    os.mkdir(unpacked, 0o755)
-    os.chmod(unpacked, 0o755)
-    tree = archives.Tree(unpacked, os.path.getsize(download), artifact["strip_components"])
-    _fill(tree, artifact, download)
+    tree = _unpack_arriving(artifact, request["secrets"], unpacked)
+    if tree is None:
+        _fetch(artifact, request["secrets"], download)
+        _make_open(unpacked)
+        tree = archives.Tree(unpacked, os.path.getsize(download), artifact["strip_components"])
+        _fill(tree, artifact, download)
+        os.unlink(download)
     for path, entry in tree.entries.items():
         if entry["type"] == "directory":
             os.chmod(os.path.join(unpacked, path), entry["mode"])
-    os.unlink(download)
     return tree.entries, tree.size_bytes
+
+
+def _unpack_arriving(artifact, secrets, unpacked):
+    """The tree of a tar, unpacked while it comes and verified when all of it has come; None where that is not possible.
+
+    A zip is read from its end. Without its size nobody could say whether it unpacks to absurdly more.
+    """
+    if artifact["packing"] != "tar" or not artifact["size_bytes"] or artifact.get("image"):
+        return None
+    from host_program.arriving import Arriving
+
+    _make_open(unpacked)
+    tree = archives.Tree(unpacked, artifact["size_bytes"], artifact["strip_components"])
+    arriving = Arriving(artifact, secrets)
+    try:
+        try:
+            archives.unpack_tar(arriving, tree)
+        except Problem as problem:
+            if problem.kind == "archive":
+                arriving.verify()  # that these are other bytes says more
+            raise
+        arriving.verify()
+        tree.finish()
+    except Problem as problem:
+        if not arriving.began_anew or problem.kind not in ("archive", "checksum"):
+            raise
+        shutil.rmtree(unpacked)
+        return None
+    return tree
+
+
+def _make_open(path):
+    os.mkdir(path, 0o755)
+    os.chmod(path, 0o755)
 
 
 def _resume(work):

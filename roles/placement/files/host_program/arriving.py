@@ -1,0 +1,62 @@
+"""Using an artifact while it comes: one pass over its bytes, none of which lies on the disk by itself."""
+
+from __future__ import annotations
+
+import hashlib
+
+from host_program import fetch
+
+
+class Arriving:
+    """An artifact's bytes as a file that is read once, while they come; hashed on the way.
+
+    Attributes:
+        began_anew: a server could not go on where the connection broke. What was here already was not read again, so
+            that bytes of two versions may have come together; then `verify` says so.
+
+    Args:
+        artifact, secrets: as for `fetch`.
+    """
+
+    def __init__(self, artifact, secrets):
+        self._artifact, self._source = artifact, fetch.source_of(artifact, secrets)
+        self._hasher, self._seen, self._rest = hashlib.sha256(), 0, memoryview(b"")
+        self.began_anew = False
+
+    def read(self, size):
+        """The next bytes, so many where that many are left."""
+        if len(self._rest) >= size:
+            data, self._rest = self._rest[:size], self._rest[size:]
+            return bytes(data)
+        parts = [bytes(self._rest)]
+        missing = size - len(self._rest)
+        self._rest = memoryview(b"")
+        while missing > 0:
+            piece = self._next()
+            if not piece:
+                break
+            parts.append(piece[:missing])
+            self._rest = memoryview(piece)[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+    def verify(self):
+        """Everything has come, and is what was asked for.
+
+        Raises:
+            Problem: it cannot be had, or is something else.
+        """
+        while self._next():
+            pass
+        fetch.compare(self._artifact, self._hasher.hexdigest(), self._seen)
+
+    def _next(self):
+        """The next piece that was not here before; none at the end."""
+        for offset, piece in self._source:
+            self.began_anew = self.began_anew or offset < self._seen
+            fresh = piece[self._seen - offset :]
+            if fresh:
+                self._hasher.update(fresh)
+                self._seen += len(fresh)
+                return fresh
+        return b""
