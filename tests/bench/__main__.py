@@ -39,6 +39,12 @@ def main() -> int:
     parser.add_argument(
         "--hosts", type=_sizes, default=(10,), metavar="N[,N]", help="sizes of fleet, such as 10,40 [10]"
     )
+    parser.add_argument(
+        "--ways",
+        type=lambda text: frozenset(text.split(",")),
+        metavar="KEY[,KEY]",
+        help="only these besides ours, such as pyinfra,loop: playbooks on many hosts take hours [all]",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for the page [5]")
     parser.add_argument(
         "--archive-mb", type=int, metavar="N", help="profile one archive of that size instead"
@@ -54,7 +60,9 @@ def main() -> int:
     remove_stale()
     try:
         sections = (
-            _large(options.archive_mb) if options.archive_mb else _compare(options.hosts, options.rounds)
+            _large(options.archive_mb)
+            if options.archive_mb
+            else _compare(options.hosts, options.rounds, options.ways)
         )
     except (BenchError, FleetError) as error:
         sys.stderr.write(f"{error}\n")
@@ -68,11 +76,15 @@ def main() -> int:
     return 0
 
 
-def _compare(sizes: tuple[int, ...], rounds: int) -> dict[str, str]:
+def _compare(sizes: tuple[int, ...], rounds: int, wanted: frozenset[str] | None) -> dict[str, str]:
     machine, runs, sections = describe_machine(), [], {}
     for size in sizes:
         with open_ground(size) as ground:
             ways, left_out = find_ways(ground)
+            if wanted is not None:
+                kept = tuple(way for way in ways if way.key in wanted | {OURS})
+                left_out += tuple(f"{way.title}: not asked for" for way in ways if way not in kept)
+                ways = kept
             for missing in left_out:
                 _say(f"left out: {missing}")
             done = run_rounds(ground, ways, rounds, _say)
