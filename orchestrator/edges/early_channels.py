@@ -52,7 +52,7 @@ class EarlyChannels:
         self._program, self._environment = program, dict(environment)
         self._lock, self._closed = threading.Lock(), False
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._taken: set[int] = set()
+        self._taken: dict[str, subprocess.Popen[bytes]] = {}
         self._pool = ThreadPoolExecutor(max_workers=max(1, at_once), thread_name_prefix="connect")
         self._opening: dict[str, Future[tuple[subprocess.Popen[bytes], float] | None]] = {
             name: self._pool.submit(self._open, words) for name, words in commands.items()
@@ -74,11 +74,20 @@ class EarlyChannels:
         if opened is None or opened[0].poll() is not None or time.monotonic() - opened[1] > FRESH_SECONDS:
             return None
         process = opened[0]
-        self._taken.add(process.pid)
+        self._taken[host] = process
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         return process.stdin, process.stdout, process.stderr
+
+    def code(self, host: str) -> int | None:
+        """The exit code of a process whose channel was taken and has ended; None when it has not."""
+        process = self._taken.get(host)
+        if process is None:
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(ENDING_SECONDS)
+        return None
 
     def close(self) -> None:
         """No channel that was not taken is open, and the processes of the others have ended."""
@@ -87,7 +96,7 @@ class EarlyChannels:
             processes = list(self._processes)
         self._pool.shutdown(cancel_futures=True)
         for process in processes:
-            if process.pid not in self._taken:
+            if process not in self._taken.values():
                 _end(process)
             try:
                 process.wait(ENDING_SECONDS)

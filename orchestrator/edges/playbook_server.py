@@ -144,6 +144,9 @@ class PlaybookServer:
             case "secret":
                 value = self._values.get(str(question.get("reference")))
                 return {"error": "not allowed"} if value is None else {"value": value}
+            case "channel_code":
+                channels = self._channels
+                return {"code": channels.code(str(question.get("host"))) if channels else None}
             case "report":
                 return {} if not self._closed and self._report(question) else CLOSED
             case "observe":

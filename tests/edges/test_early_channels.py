@@ -13,7 +13,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from controller_program import orchestrator as asking
 from controller_program.channel import Command
-from controller_program.fleet import Link
+from controller_program.fleet import Link, take_over
 from controller_program.program import command_line, first_line
 from host_program import receipts
 
@@ -65,7 +65,7 @@ def make_link(name: str, script: str) -> Link:
     command = Command(
         words=("sh", "-c", script), cwd=None, python="python3", become=None, password="", timeout_seconds=5.0
     )
-    return Link(lambda: command, first_line(), keeps=True, take=lambda: asking.take_channel(name))
+    return Link(lambda: command, first_line(), keeps=True, take=lambda: take_over(name))
 
 
 def test_action_asks_the_program_that_was_started_early(opened: Open, serve: Any) -> None:
@@ -84,6 +84,17 @@ def test_channel_that_has_died_since_is_made_again_by_the_action(
     working = f"ORCHESTRATOR_STATE_DIRECTORY={receipts.state_root()} {command_line(sys.executable)}"
     link = make_link("a", working)
     assert link.ask(OBSERVATION, ())["observed"] == []
+    link.close(wait=True)
+
+
+def test_program_that_crashes_in_a_phase_is_not_asked_the_same_again(opened: Open, serve: Any) -> None:
+    """Whoever knows how it ended says so; a connection that broke (255) would be made once more."""
+    serve(opened(("sh", "-c", "read program; read line; echo 'ORCHESTRATOR-ANSWER {}'; read line; exit 137")))
+    link = make_link("a", "echo >&2 this one is not started; exit 255")
+    assert link.ask(OBSERVATION, ()) == {}
+    answer = link.ask(OBSERVATION, ())
+    assert answer["problem"]["kind"] == "host"
+    assert "ended with 137" in answer["problem"]["message"]
     link.close(wait=True)
 
 

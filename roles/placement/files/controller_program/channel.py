@@ -66,18 +66,21 @@ class Waiting:
 
     Args:
         descriptors: its standard input, output and error.
+        code: asks whoever has started it for its exit code, once it has ended.
     """
 
-    def __init__(self, descriptors: Sequence[int]) -> None:
+    def __init__(self, descriptors: Sequence[int], code: Callable[[], int | None]) -> None:
         written, *read = descriptors
+        self._code = code
         self.stdin: IO[bytes] = os.fdopen(written, "wb", buffering=0)
         self.stdout, self.stderr = (os.fdopen(descriptor, "rb", buffering=0) for descriptor in read)
 
     def poll(self) -> None:
         """Nobody here knows whether it has ended."""
 
-    def wait(self, seconds: float) -> None:
-        """Nobody here waits for it."""
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, where we have to know; None when nobody knows it."""
+        return self._code() if seconds else None
 
     def kill(self) -> None:
         """It ends when its pipes are closed."""
@@ -90,13 +93,16 @@ class Channel:
         program: what it reads first.
         waiting: one that has read it already, and is taken over; None: it is started.
 
+    Attributes:
+        is_untried: it was taken over and has not answered yet: what it dies of may be the way to it.
+
     Raises:
         LostError: it did not begin.
         OSError: the local process cannot be started.
     """
 
     def __init__(self, command: Command, program: bytes, waiting: Waiting | None = None) -> None:
-        self._command, self.is_taken_over = command, waiting is not None
+        self._command, self.is_untried = command, waiting is not None
         self._out, self._err, self._ended = bytearray(), bytearray(), False
         self._prompted = False
         self._process = waiting or subprocess.Popen(
@@ -146,6 +152,7 @@ class Channel:
         self.used = time.monotonic()
         if answer is None:
             raise self._lost()
+        self.is_untried = False
         return answer
 
     def is_open(self) -> bool:

@@ -10,7 +10,7 @@ import resource
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Link:
         start: how it is started; called in the thread that asks.
         program: what it reads first.
         keeps: the program stays for further requests.
-        take: descriptors of one that waits already, see `orchestrator.take_channel`; asked once.
+        take: one that waits already, or None; asked once.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Link:
         program: bytes,
         *,
         keeps: bool,
-        take: Callable[[], Sequence[int]] = tuple,
+        take: Callable[[], Waiting | None] = lambda: None,
     ) -> None:
         self._start, self._program, self._keeps, self._take = start, program, keeps, take
         self._command: Command | None = None
@@ -74,7 +74,7 @@ class Link:
                 answer = channel.ask(line, tuple(uploads))
             except LostError as lost:
                 self.close()
-                if channel is not None and channel.is_taken_over:
+                if channel is not None and channel.is_untried:
                     attempt = 0  # why, the next one says
                     continue
                 if lost.refused:
@@ -105,10 +105,8 @@ class Link:
         if channel is not None and (time.monotonic() - channel.used > IDLE_SECONDS or not channel.is_open()):
             self.close()
         if self._channel is None:
-            take, self._take = self._take, tuple
-            descriptors = take()
-            waiting = Waiting(descriptors) if len(descriptors) == DESCRIPTORS_OF_A_PROGRAM else None
-            self._channel = Channel(command, self._program, waiting)
+            take, self._take = self._take, lambda: None
+            self._channel = Channel(command, self._program, take())
         return self._channel
 
 
@@ -198,9 +196,17 @@ def open_fleet(action: Any, hosts: Mapping[str, Mapping[str, Any]], forks: int) 
             start(one, variables),
             first_line,
             keeps=len(hosts) <= KEPT_CHANNELS,
-            take=functools.partial(orchestrator.take_channel, name),
+            take=functools.partial(take_over, name),
         )
     return Fleet(actions, forks)
+
+
+def take_over(host: str) -> Waiting | None:
+    """The program that the orchestrator has started there while ansible started, where it has."""
+    descriptors = orchestrator.take_channel(host)
+    if len(descriptors) != DESCRIPTORS_OF_A_PROGRAM:
+        return None
+    return Waiting(descriptors, functools.partial(orchestrator.channel_code, host))
 
 
 def end_with_parent() -> None:

@@ -54,6 +54,15 @@ def take_channel(host: str) -> tuple[int, ...]:
     return tuple(descriptors)
 
 
+def channel_code(host: str) -> int | None:
+    """The exit code of the program whose channel was taken; None when it is not known."""
+    try:
+        code = ask({"ask": "channel_code", "host": host}).get("code")
+    except AnsibleActionFail:
+        return None
+    return code if isinstance(code, int) else None
+
+
 def fetch_secret(reference: str) -> str:
     """The value behind a reference: asked of the orchestrator where it runs us, else read here."""
     source, _, name = reference.partition(":")
