@@ -36,7 +36,7 @@ def main() -> None:
 
 def keep_metadata() -> None:
     """Ansible's function that parses metadata of collections, made to be replaced by one that caches, is one."""
-    with contextlib.suppress(ImportError, AttributeError):
+    with contextlib.suppress(ImportError, AttributeError, RuntimeError):  # the last: no home
         from ansible.utils.collection_loader import _collection_finder as finder
 
         finder._meta_yml_to_dict = kept(finder._meta_yml_to_dict, cache_directory())
@@ -55,6 +55,8 @@ def kept(parse: Parse, directory: Path) -> Parse:
         data = text.encode() if isinstance(text, str) else bytes(text)
         if len(data) < WORTH_KEEPING_BYTES:
             return parse(text, content)
+        if not _is_ours(directory):
+            return parse(text, content)
         path = directory / f"metadata-{hashlib.sha256(data).hexdigest()}.json"
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(path.read_bytes())
@@ -62,14 +64,27 @@ def kept(parse: Parse, directory: Path) -> Parse:
                 return found
         made = parse(text, content)
         with contextlib.suppress(OSError, TypeError, ValueError):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            whole = json.dumps(made)
             descriptor, name = tempfile.mkstemp(prefix="metadata-", dir=directory)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(made, file)
-            Path(name).replace(path)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(whole)
+                Path(name).replace(path)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
         return made
 
     return read
+
+
+def _is_ours(directory: Path) -> bool:
+    """Whether the directory is there now, and nobody else can write to it."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = directory.stat()
+    except OSError:
+        return False
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
 if __name__ == "__main__":

@@ -118,8 +118,12 @@ class CommitObjects:
 
     def names(self, revisions: Iterable[str]) -> dict[str, str]:
         """The objects that these (`COMMIT` or `COMMIT:PATH`) are, in one go; those that are not here are left out."""
-        found = {one: self._objects.get(one) for one in dict.fromkeys(revisions)}
-        return {one: known.name for one, known in found.items() if known is not None}
+        found = {}
+        for one in dict.fromkeys(revisions):
+            known = self._objects.get(one)
+            if known is not None:
+                found[one] = known.name  # and not its content, which may be large
+        return found
 
     def blob(self, name: str) -> bytes:
         """The content of a blob that is here."""

@@ -23,13 +23,18 @@ from typing import IO, Any
 
 from orchestrator.core.inventory import DEFAULT_PYTHON
 from orchestrator.core.model import Host
-from orchestrator.core.ssh import render_ssh_command
+from orchestrator.core.ssh import CONNECT_SECONDS, render_ssh_command
 
 # What was silent for longer may have been forgotten by something in between.
 FRESH_SECONDS = 20.0
 MOST_HOSTS = 200
 ENDING_SECONDS = 2.0
+# How long sudo may be silent, besides connecting.
+BECOMING_SECONDS = 5.0
+READY = b"ORCHESTRATOR-READY"
+SSH_FAILED = 255
 POLL_SECONDS = 0.1
+PIECE_BYTES = 1 << 16
 
 
 class EarlyChannels:
@@ -53,15 +58,18 @@ class EarlyChannels:
         self._lock, self._closed = threading.Lock(), False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._taken: dict[str, subprocess.Popen[bytes]] = {}
+        self._failed: set[str] = set()
         self._pool = ThreadPoolExecutor(max_workers=max(1, at_once), thread_name_prefix="connect")
+        self._over = threading.Event()
+        threading.Thread(target=self._expire, name="expire", daemon=True).start()
         self._opening: dict[str, Future[tuple[subprocess.Popen[bytes], float] | None]] = {
-            name: self._pool.submit(self._open, words) for name, words in commands.items()
+            name: self._pool.submit(self._open, name, words) for name, words in commands.items()
         }
 
     def take(self, host: str) -> tuple[IO[bytes], IO[bytes], IO[bytes]] | None:
         """Standard input, output and error of that host's program, once; whoever takes them closes them.
 
-        Waits for a connection that is being made. None when there is none, or it is of no use.
+        Waits for a connection that is being made. None when there is none, or it is of no use; see `failed`.
         """
         with self._lock:
             opening = self._opening.pop(host, None)
@@ -80,6 +88,10 @@ class EarlyChannels:
         assert process.stderr is not None
         return process.stdin, process.stdout, process.stderr
 
+    def failed(self, host: str) -> bool:
+        """Whether ssh has tried that host and could not reach it."""
+        return host in self._failed
+
     def code(self, host: str) -> int | None:
         """The exit code of a process whose channel was taken and has ended; None when it has not."""
         process = self._taken.get(host)
@@ -94,20 +106,23 @@ class EarlyChannels:
         with self._lock:
             self._closed = True
             processes = list(self._processes)
+        self._over.set()
         self._pool.shutdown(cancel_futures=True)
         for process in processes:
             if process not in self._taken.values():
                 _end(process)
-            try:
-                process.wait(ENDING_SECONDS)
-            except subprocess.TimeoutExpired:
-                _end(process)
-                process.wait()
+        deadline = time.monotonic() + ENDING_SECONDS
+        for process in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+        for process in processes:
+            _end(process)
+            process.wait()
             for file in (process.stdin, process.stdout, process.stderr):
                 if file is not None:
                     file.close()
 
-    def _open(self, words: Sequence[str]) -> tuple[subprocess.Popen[bytes], float] | None:
+    def _open(self, name: str, words: Sequence[str]) -> tuple[subprocess.Popen[bytes], float] | None:
         with self._lock:
             if self._closed:
                 return None
@@ -125,16 +140,35 @@ class EarlyChannels:
                 return None
             self._processes.append(process)
         assert process.stdin is not None
-        if self._tell(process.stdin.fileno()):
+        assert process.stdout is not None
+        deadline = time.monotonic() + CONNECT_SECONDS + BECOMING_SECONDS
+        if self._is_ready(process.stdout.fileno(), deadline) and self._tell(process.stdin.fileno(), deadline):
             os.set_blocking(process.stdin.fileno(), True)
             return process, time.monotonic()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if process.wait(POLL_SECONDS) == SSH_FAILED:
+                self._failed.add(name)
+        _end(process)
         return None
 
-    def _tell(self, descriptor: int) -> bool:
-        """Whether the program has been written there, as soon as the other side takes it."""
+    def _is_ready(self, descriptor: int, deadline: float) -> bool:
+        """Whether the host has let us become who we have to be, and said so."""
+        seen = b""
+        while not self._closed and time.monotonic() < deadline:
+            if select.select((descriptor,), (), (), POLL_SECONDS)[0]:
+                piece = os.read(descriptor, PIECE_BYTES)
+                seen += piece
+                if READY + b"\n" in seen:
+                    return True
+                if not piece:
+                    return False
+        return False
+
+    def _tell(self, descriptor: int, deadline: float) -> bool:
+        """Whether the program has been written there."""
         os.set_blocking(descriptor, False)
         rest = memoryview(self._program)
-        while rest and not self._closed:
+        while rest and not self._closed and time.monotonic() < deadline:
             try:
                 if select.select((), (descriptor,), (), POLL_SECONDS)[1]:
                     rest = rest[os.write(descriptor, rest) :]
@@ -142,9 +176,20 @@ class EarlyChannels:
                 return False
         return not rest
 
+    def _expire(self) -> None:
+        """What nobody takes within the time in which it is of use is not kept: others wait for the lock for long."""
+        if not self._over.wait(FRESH_SECONDS):
+            with self._lock:
+                self._closed = True
+                processes = [one for one in self._processes if one not in self._taken.values()]
+            for process in processes:
+                _end(process)
+
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The process and what it has started are gone."""
+    """The process, unless it has ended already, and what it has started are gone."""
+    if process.poll() is not None:
+        return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -172,7 +217,7 @@ def open_early(
             host,
             known,
             config=str(config),
-            command=program.command_line(shlex.quote(host.python or DEFAULT_PYTHON)),
+            command=f"echo {READY.decode()}; {program.command_line(shlex.quote(host.python or DEFAULT_PYTHON))}",
         )
         for host in chosen
     }

@@ -7,7 +7,13 @@ import subprocess
 import threading
 from dataclasses import dataclass
 
-from orchestrator.edges.git_process import Answer, GitFailureError, GitProcess, end_group
+from orchestrator.edges.git_process import (
+    LOCAL_SECONDS,
+    Answer,
+    GitFailureError,
+    GitProcess,
+    end_group,
+)
 
 ENDING_SECONDS = 2.0
 
@@ -43,21 +49,17 @@ class ObjectReader:
             return None
         with self._lock:
             process = self._process = self._process or self._start()
-            assert process.stdin is not None
-            assert process.stdout is not None
+            late = threading.Timer(LOCAL_SECONDS, end_group, (process,))
+            late.start()
             try:
-                process.stdin.write(revision.encode("utf-8", "surrogateescape") + b"\n")
-                process.stdin.flush()
-            except OSError:
+                return _ask(process, revision)
+            except (OSError, EOFError):
                 raise self._failure() from None
-            words = process.stdout.readline().split()
-            if not words:
-                raise self._failure()
-            if len(words) != 3 or not words[2].isdigit():
-                return None
-            content = process.stdout.read(int(words[2]))
-            process.stdout.read(1)
-        return GitObject(name=words[0].decode(), kind=words[1].decode(), content=content)
+            except BaseException:  # an answer that nobody has read would be taken for the next one's
+                self._failure()
+                raise
+            finally:
+                late.cancel()
 
     def close(self) -> None:
         """The process has ended; another question starts another."""
@@ -89,3 +91,21 @@ class ObjectReader:
         process.communicate()
         answer = Answer(code=process.returncode, output=b"", errors="")
         return GitFailureError(answer, ("cat-file",))
+
+
+def _ask(process: subprocess.Popen[bytes], revision: str) -> GitObject | None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(revision.encode("utf-8", "surrogateescape") + b"\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    words = line.split()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    if len(words) != 3 or not words[2].isdigit():
+        return None
+    size = int(words[2])
+    content = process.stdout.read(size)
+    if len(content) != size or process.stdout.read(1) != b"\n":
+        raise EOFError
+    return GitObject(name=words[0].decode(), kind=words[1].decode(), content=content)

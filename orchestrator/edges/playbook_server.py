@@ -186,8 +186,10 @@ class PlaybookServer:
 
     def _hand_over(self, connection: socket.socket, host: str) -> None:
         """Whoever asks gets the pipes of that host's channel, or learns that there is none."""
-        files = self._channels.take(host) if self._channels is not None and not self._closed else None
-        line = json.dumps({"open": files is not None}).encode() + b"\n"
+        channels = self._channels
+        files = channels.take(host) if channels is not None and not self._closed else None
+        failed = channels is not None and channels.failed(host)
+        line = json.dumps({"open": files is not None, "failed": failed}).encode() + b"\n"
         with contextlib.suppress(OSError):  # whoever asked has been killed
             if files is None:
                 connection.sendall(line)

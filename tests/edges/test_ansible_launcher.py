@@ -53,6 +53,13 @@ def test_directory_of_no_use_does_no_harm(tmp_path: Path) -> None:
     assert kept(Parser(), tmp_path / "file" / "below")(LONG, None)["asked"] == "1"
 
 
+def test_cache_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    parse = Parser()
+    kept(parse, tmp_path)(LONG, None)
+    tmp_path.chmod(0o777)
+    assert kept(parse, tmp_path)(LONG, None)["asked"] == "2"
+
+
 def test_cache_is_where_xdg_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_directory() == tmp_path / "gitops-orchestrator"

@@ -11,6 +11,7 @@ from host_program import fetch, staging
 
 from tests.edges.host import Host, make_tar, member
 from tests.edges.servers import Served, serving
+from tests.edges.test_archives import zstd
 
 NAME = "site-1.tar.gz"
 OLD = make_tar(
@@ -161,3 +162,36 @@ def test_disk_that_gets_full_is_said_and_nothing_is_left(host: Host, monkeypatch
     monkeypatch.undo()
     assert done["problem"]["kind"] == "disk_full"
     assert left(host) == []
+
+
+def test_archive_that_unpacks_to_much_more_is_verified_first(
+    host: Host, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can put other bytes on the way does not fill the disk of what is live."""
+    monkeypatch.setattr(staging.archives, "RATIO_COUNTS_FROM_BYTES", 0)
+    content = make_tar((member("big"), os.urandom(20_000) + bytes(880_000)), (member("f7"), b"new"))
+    with serving(lambda method, target: (200, {}, content)) as served:
+        assert is_new(stage(host, served.url, content))
+    assert len(fetched) == 1
+
+
+def test_absurd_header_is_refused_before_it_is_read(host: Host) -> None:
+    name = member("x" * 2_000_000)
+    content = make_tar((name, b"1"))
+    with serving(lambda method, target: (200, {}, content)) as served:
+        done = stage(host, served.url, content)
+    assert done["problem"]["kind"] == "archive"
+    assert "has a header of" in done["problem"]["message"]
+
+
+def test_bad_member_of_a_zst_ends_whoever_reads_it(host: Host) -> None:
+    """The bytes are read by a thread of their own there, which may not go on beside whoever asks what they were."""
+    bad = make_tar(
+        (member("a"), b"1"), (member("../out"), b"1"), (member("big"), os.urandom(4_000_000)), mode="w"
+    )
+    content = zstd(bad)
+    for _ in range(5):
+        with serving(lambda method, target: (200, {}, content)) as served:
+            done = stage(host, served.url, content)
+        assert done["problem"]["kind"] == "archive", done["problem"]
+        assert "leaves the release" in done["problem"]["message"]

@@ -27,6 +27,7 @@ from tests.edges.host import Host
 from tests.edges.remotes import wait_for
 
 OBSERVATION = {"phase": "observe", "identity": "shop/dev", "verify": False, "placements": [], "run": {}}
+READY = f"echo {early_channels.READY.decode()}"
 CONTENT = Path(__file__).resolve().parents[2]
 Open = Callable[..., EarlyChannels]
 
@@ -37,7 +38,7 @@ def opened(host: Host) -> Iterator[Open]:
     made: list[EarlyChannels] = []
 
     def open_channels(words: Sequence[str] = (), names: Sequence[str] = ("a",)) -> EarlyChannels:
-        usual = ("sh", "-c", command_line(sys.executable))
+        usual = ("sh", "-c", f"{READY}; {command_line(sys.executable)}")
         environment = {**os.environ, "ORCHESTRATOR_STATE_DIRECTORY": receipts.state_root()}
         commands = dict.fromkeys(names, tuple(words) or usual)
         made.append(EarlyChannels(commands, first_line(), environment, 4))
@@ -80,7 +81,7 @@ def test_channel_that_has_died_since_is_made_again_by_the_action(
     opened: Open, serve: Any, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads the program and ends at the first request, as a connection that breaks in between."""
-    serve(opened(("sh", "-c", "read line; read line; exit 255")))
+    serve(opened(("sh", "-c", f"{READY}; read line; read line; exit 255")))
     working = f"ORCHESTRATOR_STATE_DIRECTORY={receipts.state_root()} {command_line(sys.executable)}"
     link = make_link("a", working)
     assert link.ask(OBSERVATION, ())["observed"] == []
@@ -89,7 +90,8 @@ def test_channel_that_has_died_since_is_made_again_by_the_action(
 
 def test_program_that_crashes_in_a_phase_is_not_asked_the_same_again(opened: Open, serve: Any) -> None:
     """Whoever knows how it ended says so; a connection that broke (255) would be made once more."""
-    serve(opened(("sh", "-c", "read program; read line; echo 'ORCHESTRATOR-ANSWER {}'; read line; exit 137")))
+    answers_once = "read program; read line; echo 'ORCHESTRATOR-ANSWER {}'; read line; exit 137"
+    serve(opened(("sh", "-c", f"{READY}; {answers_once}")))
     link = make_link("a", "echo >&2 this one is not started; exit 255")
     assert link.ask(OBSERVATION, ()) == {}
     answer = link.ask(OBSERVATION, ())
@@ -103,15 +105,49 @@ def test_why_a_host_cannot_be_reached_is_said_by_the_action(opened: Open, serve:
     link = make_link("a", f"echo >> {tmp_path}/tries; echo 'no route to host' >&2; exit 255")
     with pytest.raises(AnsibleConnectionFailure, match="no route to host"):
         link.ask(OBSERVATION, ())
-    assert (tmp_path / "tries").read_text() == "\n\n"
+    assert (tmp_path / "tries").read_text() == "\n"  # the second attempt of two
+
+
+def test_host_that_does_not_let_us_become_another_user_is_left_to_the_action(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sudo that hangs is not waited for without end: ssh itself has long taken what we had to say."""
+    monkeypatch.setattr(early_channels, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(early_channels, "BECOMING_SECONDS", 0.3)
+    channels = opened(("sh", "-c", "cat > /dev/null"))
+    assert channels.take("a") is None
+    assert not channels.failed("a")
+
+
+def test_channels_that_nobody_takes_are_not_kept(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment that waits for another's lock leaves no session on its hosts."""
+    monkeypatch.setattr(early_channels, "FRESH_SECONDS", 2.0)
+    channels = opened()
+    wait_for(lambda: bool(channels._processes) and channels._processes[0].poll() is not None)
+    assert channels.take("a") is None
+
+
+def test_ends_of_many_busy_hosts_are_waited_for_together(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_channels, "ENDING_SECONDS", 0.5)
+    busy = ("sh", "-c", f"{READY}; read line; exec sleep 600")
+    names = [f"h{number}" for number in range(12)]
+    channels = opened(busy, names)
+    files = [channels.take(name) for name in names]
+    assert None not in files
+    began = time.monotonic()
+    channels.close()
+    assert time.monotonic() - began < 4
+    assert all(one.returncode is not None for one in channels._processes)
 
 
 def test_host_that_nobody_connected_to_has_no_channel(opened: Open, serve: Any) -> None:
     serve(opened())
-    assert asking.take_channel("b") == ()
-    taken = asking.take_channel("a")
-    assert len(taken) == 3
-    assert asking.take_channel("a") == ()
+    assert asking.take_channel("b") == ((), False)
+    taken, failed = asking.take_channel("a")
+    assert (len(taken), failed) == (3, False)
+    assert asking.take_channel("a") == ((), False)
     for descriptor in taken:
         os.close(descriptor)
 

@@ -25,6 +25,7 @@ IDLE_SECONDS = 20.0
 KEPT_CHANNELS = 200
 DESCRIPTORS = 8192
 DESCRIPTORS_OF_A_PROGRAM = 3
+NOTHING_TAKEN = (None, False)
 PHASES = {"rollback": "undo", "absent": "prune"}
 Start = Callable[[], Command]
 
@@ -36,7 +37,7 @@ class Link:
         start: how it is started; called in the thread that asks.
         program: what it reads first.
         keeps: the program stays for further requests.
-        take: one that waits already, or None; asked once.
+        take: one that waits already, or None, and whether somebody could not reach the host just now; asked once.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Link:
         program: bytes,
         *,
         keeps: bool,
-        take: Callable[[], Waiting | None] = lambda: None,
+        take: Callable[[], tuple[Waiting | None, bool]] = lambda: NOTHING_TAKEN,
     ) -> None:
         self._start, self._program, self._keeps, self._take = start, program, keeps, take
+        self._tried = False
         self._command: Command | None = None
         self._channel: Channel | None = None
 
@@ -82,7 +84,7 @@ class Link:
                 if not lost.is_unreachable:
                     said: dict[str, Any] = answers.read_answer(lost.done, self._command.python, secrets)
                     return said
-                if attempt == 2:
+                if attempt + self._tried >= 2:
                     why = lost.done["stderr"].strip()
                     raise AnsibleConnectionFailure(f"Failed to connect to the host via ssh: {why}") from None
             except OSError as error:
@@ -105,8 +107,9 @@ class Link:
         if channel is not None and (time.monotonic() - channel.used > IDLE_SECONDS or not channel.is_open()):
             self.close()
         if self._channel is None:
-            take, self._take = self._take, lambda: None
-            self._channel = Channel(command, self._program, take())
+            take, self._take = self._take, lambda: NOTHING_TAKEN
+            waiting, self._tried = take()
+            self._channel = Channel(command, self._program, waiting)
         return self._channel
 
 
@@ -201,12 +204,12 @@ def open_fleet(action: Any, hosts: Mapping[str, Mapping[str, Any]], forks: int) 
     return Fleet(actions, forks)
 
 
-def take_over(host: str) -> Waiting | None:
-    """The program that the orchestrator has started there while ansible started, where it has."""
-    descriptors = orchestrator.take_channel(host)
+def take_over(host: str) -> tuple[Waiting | None, bool]:
+    """The program that the orchestrator has started there while ansible started, and whether it could not."""
+    descriptors, failed = orchestrator.take_channel(host)
     if len(descriptors) != DESCRIPTORS_OF_A_PROGRAM:
-        return None
-    return Waiting(descriptors, functools.partial(orchestrator.channel_code, host))
+        return None, failed
+    return Waiting(descriptors, functools.partial(orchestrator.channel_code, host)), False
 
 
 def end_with_parent() -> None:

@@ -37,21 +37,27 @@ def ask(question: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-def take_channel(host: str) -> tuple[int, ...]:
-    """Descriptors of standard input, output and error of a host program that waits there; none where none does."""
+def take_channel(host: str) -> tuple[tuple[int, ...], bool]:
+    """What the orchestrator has made of a connection to that host while ansible started.
+
+    Returns:
+        (Descriptors of standard input, output and error of a host program that waits there; none where none does.
+        Whether the host could not be reached.)
+    """
     path = os.environ.get(SOCKET_VARIABLE)
     if not path:
-        return ()
+        return (), False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(path)
             connection.sendall(json.dumps({"ask": "channel", "host": host}).encode() + b"\n")
-            _, descriptors, _, _ = socket.recv_fds(connection, 4096, 3)
-    except OSError:
-        return ()
+            line, descriptors, _, _ = socket.recv_fds(connection, 4096, 3)
+        failed = bool(json.loads(line or b"{}").get("failed"))
+    except (OSError, ValueError):
+        return (), False
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-    return tuple(descriptors)
+    return tuple(descriptors), failed
 
 
 def channel_code(host: str) -> int | None:

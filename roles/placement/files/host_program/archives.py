@@ -25,6 +25,8 @@ MAX_PATH_BYTES = 2048
 MAX_NAME_BYTES = 255
 MAX_LINKS_FOLLOWED = 40
 MAX_RATIO = 200
+MAX_RATIO_UNVERIFIED = 20
+MAX_HEADER_BYTES = 1 << 20
 RATIO_COUNTS_FROM_BYTES = 100 << 20
 CHUNK_BYTES = 1 << 20
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -36,16 +38,19 @@ class Tree:
 
     Attributes:
         entries: path → `{"type", "mode", "size", "sha256"}` or `{"type": "link", "target"}`.
+        is_too_much: it was refused for the ratio.
 
     Args:
         root: an existing, empty directory of ours; None checks members without writing anything.
         archive_bytes: the archive's own size, for the ratio.
         strip: leading directories dropped from every member.
         reads: contents are read even where nothing is written.
+        ratio: how many times its size it may unpack to.
     """
 
-    def __init__(self, root, archive_bytes, strip, *, reads=False):
-        self.root, self._archive_bytes, self._strip = root, archive_bytes, strip
+    def __init__(self, root, archive_bytes, strip, *, reads=False, ratio=MAX_RATIO):
+        self.root, self._archive_bytes, self._strip, self._ratio = root, archive_bytes, strip, ratio
+        self.is_too_much = False
         self.reads = reads or root is not None
         self.entries, self.size_bytes, self._members = {}, 0, 0
 
@@ -175,8 +180,9 @@ class Tree:
         """Raises a Problem when the archive unpacks to absurdly more than it is."""
         self.size_bytes += size_bytes
         bomb = self.size_bytes > RATIO_COUNTS_FROM_BYTES and self._archive_bytes
-        if bomb and self.size_bytes > MAX_RATIO * self._archive_bytes:
-            raise _bad("unpacks to more than {} times its size".format(MAX_RATIO))
+        if bomb and self.size_bytes > self._ratio * self._archive_bytes:
+            self.is_too_much = True
+            raise _bad("unpacks to more than {} times its size".format(self._ratio))
 
     def _bound(self):
         if max(self._members, len(self.entries)) > MAX_MEMBERS:
@@ -274,7 +280,8 @@ def unpack_tar(file, tree):
         source = _Rejoined(start, file)
         if zstd.is_zstd(start):
             source = unpacked = zstd.open_zstd(source)
-        with tarfile.open(fileobj=source, mode="r|" if unpacked else "r|*") as archive:
+        mode = "r|" if unpacked else "r|*"
+        with tarfile.open(fileobj=source, mode=mode, tarinfo=_Member) as archive:
             for info in archive:
                 _unpack_tar_member(archive, info, tree)
         if unpacked is not None:
@@ -284,6 +291,17 @@ def unpack_tar(file, tree):
     finally:
         if unpacked is not None:
             unpacked.close()
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose extended headers, which are read whole, are not absurdly large."""
+
+    def _proc_member(self, archive):
+        named = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        long = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+        if self.type in (*named, *long) and self.size > MAX_HEADER_BYTES:
+            raise _bad("has a header of {} bytes".format(self.size))
+        return super()._proc_member(archive)
 
 
 class _Rejoined:

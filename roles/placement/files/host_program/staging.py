@@ -228,14 +228,18 @@ def _unpack(placement, request, paths, work):
 def _unpack_arriving(artifact, secrets, unpacked):
     """The tree of a tar, unpacked while it comes and verified when all of it has come; None where that is not possible.
 
-    A zip is read from its end. Without its size nobody could say whether it unpacks to absurdly more.
+    A zip is read from its end. Without its size nobody could say whether it unpacks to absurdly more; one that unpacks
+    to much more is verified first.
     """
     if artifact["packing"] != "tar" or not artifact["size_bytes"] or artifact.get("image"):
         return None
     from host_program.arriving import Arriving
 
     _make_open(unpacked)
-    tree = archives.Tree(unpacked, artifact["size_bytes"], artifact["strip_components"])
+    # What the controller sends comes once, and was looked at there.
+    is_sent = "upload" in artifact or artifact.get("local")
+    ratio = archives.MAX_RATIO if is_sent else archives.MAX_RATIO_UNVERIFIED
+    tree = archives.Tree(unpacked, artifact["size_bytes"], artifact["strip_components"], ratio=ratio)
     arriving = Arriving(artifact, secrets)
     try:
         try:
@@ -247,7 +251,8 @@ def _unpack_arriving(artifact, secrets, unpacked):
         arriving.verify()
         tree.finish()
     except Problem as problem:
-        if not arriving.began_anew or problem.kind not in ("archive", "checksum"):
+        mixed = arriving.began_anew and problem.kind in ("archive", "checksum")
+        if not mixed and not (tree.is_too_much and problem.kind == "archive" and not is_sent):
             raise
         shutil.rmtree(unpacked)
         return None

@@ -99,8 +99,10 @@ class _Process:
             raise ValueError("zstd fails on it")
 
     def close(self):
+        """Nobody reads the source any more afterwards."""
         self._process.kill()
         self._process.wait()
+        self._feeder.join()
         self._process.stdout.close()
 
     def _feed(self, source):
