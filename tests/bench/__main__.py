@@ -121,7 +121,7 @@ def describe_machine() -> str:
             versions.append(f"no {name}")
     kernel = ".".join(platform.release().split(".")[:2])
     return (
-        f"{os.cpu_count()} cores ({model}), {memory:.0f} GB, Linux {'.'.join(platform.release().split('.')[:2])}; {', '.join(versions)}; "
+        f"{os.cpu_count()} cores ({model}), {memory:.0f} GB, Linux {kernel}; {', '.join(versions)}; "
         f"load when it began {os.getloadavg()[0]:.1f}."
     )
 
