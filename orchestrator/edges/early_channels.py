@@ -82,7 +82,10 @@ class EarlyChannels:
         if opened is None or opened[0].poll() is not None or time.monotonic() - opened[1] > FRESH_SECONDS:
             return None
         process = opened[0]
-        self._taken[host] = process
+        with self._lock:
+            if self._closed:
+                return None
+            self._taken[host] = process
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -105,11 +108,11 @@ class EarlyChannels:
         """No channel that was not taken is open, and the processes of the others have ended."""
         with self._lock:
             self._closed = True
-            processes = list(self._processes)
+            processes, taken = list(self._processes), list(self._taken.values())
         self._over.set()
         self._pool.shutdown(cancel_futures=True)
         for process in processes:
-            if process not in self._taken.values():
+            if process not in taken:
                 _end(process)
         deadline = time.monotonic() + ENDING_SECONDS
         for process in processes:
@@ -155,13 +158,16 @@ class EarlyChannels:
         """Whether the host has let us become who we have to be, and said so."""
         seen = b""
         while not self._closed and time.monotonic() < deadline:
-            if select.select((descriptor,), (), (), POLL_SECONDS)[0]:
-                piece = os.read(descriptor, PIECE_BYTES)
-                seen += piece
-                if READY + b"\n" in seen:
-                    return True
-                if not piece:
-                    return False
+            try:
+                come = select.select((descriptor,), (), (), POLL_SECONDS)[0]
+                piece = os.read(descriptor, PIECE_BYTES) if come else b""
+            except (OSError, ValueError):  # the latter: too many files are open for `select`
+                return False
+            seen += piece
+            if READY + b"\n" in seen:
+                return True
+            if come and not piece:
+                return False
         return False
 
     def _tell(self, descriptor: int, deadline: float) -> bool:
