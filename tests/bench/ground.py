@@ -30,6 +30,9 @@ HEALTHCHECK = {
     "deadline_seconds": 30,
 }
 KEPT_RELEASES = 3
+BOOTED_AT_ONCE = 20
+# systemd has about three; where there are no more it does not boot.
+INOTIFY, INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances"), 3
 OWN_ROOT = "/srv/site"
 
 
@@ -93,19 +96,36 @@ class Ground:
         return ", ".join(tool for tool in tools if host.run(["which", tool], check=False).returncode)
 
 
+def batched(specs: list[HostSpec], size: int) -> Iterator[list[HostSpec]]:
+    """The specifications, so many at a time: a hundred systemds at once boot for minutes."""
+    for start in range(0, len(specs), size):
+        yield specs[start : start + size]
+
+
 @contextmanager
 def open_ground(count: int) -> Iterator[Ground]:
-    """Hosts `bench1` … exist while the context is open, with a web server each for what `/srv/site` has live."""
+    """Hosts `bench1` … exist while the context is open, with a web server each for what `/srv/site` has live.
+
+    Raises:
+        BenchError: this machine does not let so many boot.
+    """
     # As an installed package is.
     for part in ("orchestrator", "roles", "playbooks"):
         compileall.compile_dir(ROOT / part, quiet=2)
+    wanted, allowed = count * INOTIFY_INSTANCES, int(INOTIFY.read_text())
+    if wanted > allowed:
+        raise BenchError(
+            f"{count} hosts with systemd need {wanted} inotify instances, and {allowed} are allowed: "
+            f"sysctl -w fs.inotify.max_user_instances={wanted}"
+        )
     names = [f"bench{number}" for number in range(1, count + 1)]
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as directory,
         own_disks(names, Path(directory)) as disks,
         Fleet.create("bench") as fleet,
     ):
-        hosts = fleet.start(*(HostSpec(name=name, directories=disks.get(name, {})) for name in names))
+        specs = [HostSpec(name=name, directories=disks.get(name, {})) for name in names]
+        hosts = [host for few in batched(specs, BOOTED_AT_ONCE) for host in fleet.start(*few)]
         for host in hosts:
             serve_site(host)
         store = Path(directory) / "nexus"
