@@ -123,7 +123,11 @@ def test_other_bytes_than_planned_are_refused_and_nothing_is_left(
     assert left(host) == fetched == []
 
 
-@pytest.mark.parametrize("content", [make_tar((member("../out"), b"1")), b"no archive at all", make_tar()])
+@pytest.mark.parametrize(
+    "content",
+    [make_tar((member("../out"), b"1")), b"no archive at all", make_tar()],
+    ids=("a hostile member", "no archive", "no members"),
+)
 def test_planned_bytes_that_are_no_good_archive_are_named_as_such(host: Host, content: bytes) -> None:
     with serving(lambda method, target: (200, {}, content)) as served:
         done = stage(host, served.url, content)
