@@ -152,8 +152,8 @@ def write_json(path, value):
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file, sort_keys=True, separators=(",", ":"))
-            file.write("\n")
+            # At once: `json.dump` is the same in pure Python, and a release may have thousands of members.
+            file.write(json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
