@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from controller_program.checks import normalise_checks
+from host_program import afterwards
 from host_program.main import answer
 
 from orchestrator.demo.artifact_server import ArtifactServer
@@ -81,6 +82,7 @@ class Host:
     def phase(self, phase: str, placement: Mapping[str, Any], *, check: bool = False) -> dict[str, Any]:
         """What the phase says about the placement."""
         found: dict[str, Any] = answer(self.request(phase, placement, check=check))["placements"][0]
+        afterwards.do()
         return found
 
     def deploy(self, placement: Mapping[str, Any]) -> dict[str, Any]:

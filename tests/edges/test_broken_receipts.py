@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_program import keeping, paths, receipts
+from host_program import afterwards, keeping, paths, receipts
 from host_program.main import answer
 from host_program.problems import Problem
 
@@ -110,11 +110,26 @@ def test_old_release_that_cannot_be_removed_is_no_failed_deployment(
         raise OSError(16, "Device or resource busy", name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(keeping, "remove_release", busy)
+        patched.setattr(keeping, "set_aside", busy)
         found = host.deploy(release(host, "3", keep_releases=1))
     assert found["result"] == "healthy"
     assert found["problem"] is None
     assert "could not be removed" in found["message"]
+
+
+def test_files_of_an_old_release_are_removed_after_the_answer(host: Host) -> None:
+    """A program that is killed in between leaves them set aside, and the next one that stages removes them."""
+    for version in ("1", "2"):
+        host.deploy(release(host, version))
+    placement = release(host, "3", keep_releases=1)
+    host.runs += 1
+    host.phase("stage", placement)
+    found = answer(host.request("activate", placement))["placements"][0]
+    assert (found["result"], len(list((host.path / "releases").iterdir()))) == ("healthy", 2)
+    assert len(list((host.path / paths.STAGING).iterdir())) == 1
+    afterwards._waiting.clear()
+    host.phase("stage", release(host, "4"))
+    assert not (host.path / paths.STAGING).exists()
 
 
 def test_what_was_live_before_is_kept_for_switching_back_whatever_its_state(host: Host) -> None:

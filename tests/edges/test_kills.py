@@ -29,7 +29,7 @@ DYING = """
 import json, os, sys
 program, state, step, requests = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 sys.path.insert(0, program)
-from host_program import adoption, archives, comparing, fetch, hooks, layout, main, once, receipts, releases, staging, trees
+from host_program import adoption, afterwards, archives, comparing, fetch, hooks, layout, main, once, receipts, releases, staging, trees
 receipts.state_root = lambda: state
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.link", "os.truncate", "ctypes.dlsym"}
 seen = 0
@@ -42,6 +42,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 for request in requests:
     answers = main.answer(request)["placements"]
+    afterwards.do()
     if answers[0].get("problem") and request["phase"] == "stage":
         sys.exit(json.dumps(answers))
 print(seen)

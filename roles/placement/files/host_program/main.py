@@ -6,6 +6,7 @@ import json
 import sys
 import time
 
+from host_program import afterwards
 from host_program.problems import Problem, from_defect, from_os_error
 
 MARK = "ORCHESTRATOR-ANSWER "
@@ -32,7 +33,7 @@ def serve(source):
 
 
 def run(request):
-    """Does the phase and prints the answer: MARK, then one line of JSON.
+    """Does the phase and prints the answer: MARK, then one line of JSON; then what was left for afterwards.
 
     Args:
         request: `phase`, `check`, `identity`, `run` (`id`, `time`, `commit`, `plan_id`, `actor`),
@@ -41,6 +42,7 @@ def run(request):
     leave_no_core()
     sys.stdout.write("\n" + MARK + json.dumps(answer(request), sort_keys=True) + "\n")
     sys.stdout.flush()
+    afterwards.do()
 
 
 def leave_no_core():
