@@ -1,8 +1,8 @@
 """Observe, compile, stage, activate and verify: one run of one playbook.
 
-The playbook starts at once and observes; meanwhile the artifacts are resolved. When every host was asked, the plan is
-made here, and the playbook, which has waited for it, does what the plan says. One run instead of two saves a
-second of every deployment.
+Ansible starts at once. Meanwhile hosts are asked what they have, over channels that need no ansible, and artifacts are
+resolved; the playbook asks those hosts that are left. When every host was asked, the plan is made here, and the
+playbook, which has waited for it, does what the plan says.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from orchestrator import workflow
 from orchestrator.core.artifacts import ResolvedArtifact
@@ -29,6 +30,8 @@ from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
 from orchestrator.core.own_outcome import mark_own_failures
 from orchestrator.core.plan import Plan
 from orchestrator.core.rollout_text import describe_live
+from orchestrator.edges.early_channels import EarlyChannels
+from orchestrator.edges.observing import observe_on_channels, render_request
 from orchestrator.edges.playbook_server import Rollout, owners_in
 from orchestrator.edges.runner import RunningPlaybook, Workspace
 from orchestrator.planning import Planner
@@ -86,6 +89,8 @@ class Deployment:
     plan: Plan | None = None
     phases: dict[str, float] = field(default_factory=dict)
     _phase: tuple[str, float] = ("", 0.0)
+    _asked: tuple[Host, ...] = ()
+    _channels: EarlyChannels | None = None
     _running: RunningPlaybook | None = None
     _workspace: Workspace | None = None
     _has_own_roles: bool = False
@@ -93,28 +98,15 @@ class Deployment:
     _artifacts: Future[Mapping[str, ResolvedArtifact]] = field(default_factory=Future)
 
     def begin(self, workspace: Workspace) -> None:
-        """Ansible starts, which takes most of a second, and waits: no host is asked before `execute`."""
+        """Hosts are connected to while ansible starts, and none is asked before `execute`."""
+        self._workspace = workspace
         if not self.hosts:
             return
-        hosts, self._workspace = (*self.hosts, *self._balancers()), workspace
+        self._asked = (*self.hosts, *self._balancers())
         self._export_own_roles(workspace)
-        self._running = workspace.start(
-            "deploy",
-            workflow.inventory_of(self.intent, hosts),
-            {
-                **render_deployment(self.intent.desired, self.intent.identity, self.run),
-                "release_planner": "orchestrator",
-                "placement_planner": "orchestrator",
-                "placement_identity": str(self.intent.identity),
-                "placement_verify": self.verify,
-            },
-            references=workflow.become_passwords(hosts) | self.planner.references(),
-            check=self.check,
-            diff=self.diff,
-            forks=self.forks,
-            connects=True,
-            cancelled=self._ended,
-        )
+        self._channels = workspace.connect({host.name for host in self._asked}, self.forks)
+        if workspace.is_prepared:  # else it starts when the plan has work for it
+            self._running = self._start(workspace, self._channels)
 
     def execute(self) -> Deployed:
         """Every placement is deployed, or what is true instead is said.
@@ -125,22 +117,63 @@ class Deployment:
         """
         threading.Thread(target=self._resolve, name="resolve", daemon=True).start()
         self._enter("observe")
-        if self._running is None:
-            self._decide(())
-            return self._fold((), finished=True, cancelled=False, output="")
         try:
-            done = self._running.follow(
-                self._note,
-                observation={"token": self.run.token, "teach": self.run.teach},
-                decide=self._decide,
-            )
+            return self._carry_out(self._observe())
         finally:
             self._enter("")
+
+    def _start(self, workspace: Workspace, channels: EarlyChannels) -> RunningPlaybook:
+        """Ansible starts, or has been started, and waits for the plan."""
+        return workspace.start(
+            "deploy",
+            workflow.inventory_of(self.intent, self._asked),
+            {
+                **render_deployment(self.intent.desired, self.intent.identity, self.run),
+                "release_planner": "orchestrator",
+                "placement_planner": "orchestrator",
+                "placement_identity": str(self.intent.identity),
+                "placement_verify": self.verify,
+            },
+            references=workflow.become_passwords(self._asked) | self.planner.references(),
+            check=self.check,
+            diff=self.diff,
+            forks=self.forks,
+            channels=channels,
+            cancelled=self._ended,
+        )
+
+    def _observe(self) -> tuple[HostReport, ...]:
+        """What hosts say that can be asked without ansible; not while they read every file of a release."""
+        if self._channels is None or self.verify:
+            return ()
+        request = render_request(str(self.intent.identity), self._told, check=self.check)
+        return observe_on_channels(self._channels, request, self._note, self._ended)
+
+    def _carry_out(self, observed: tuple[HostReport, ...]) -> Deployed:
+        """The rest of it; ansible has no part in a deployment that finds nothing to do."""
+        assert self._workspace is not None
+        rollout = None
+        if len(observed) == len(self._asked) or self._ended():
+            rollout = self._decide(observed)
+            if not rollout.placements:
+                if self._running is not None:
+                    self._running.abandon()
+                return self._fold(observed, finished=True, cancelled=self.cancelled(), output="")
+        assert self._channels is not None
+        running = self._running or self._start(self._workspace, self._channels)
+        done = running.follow(
+            self._note, observation=self._told, observed=observed, rollout=rollout, decide=self._decide
+        )
         if self.plan is None and not self.cancelled():
             self._artifacts.result(timeout=0)
         complete = done.finished and not done.cancelled
         reports = (*done.reports, *self._put_back(done.reports, complete=complete))
         return self._fold(reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        """What observed hosts learn of the run."""
+        return {"token": self.run.token, "teach": self.run.teach}
 
     def _export_own_roles(self, workspace: Workspace) -> None:
         """The deployment repository's own roles, of the commit, are where ansible looks, if placements have one."""

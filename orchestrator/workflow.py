@@ -24,6 +24,7 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.windows import judge_windows
 from orchestrator.edges.clock import moment
 from orchestrator.edges.git import DeploymentRepository
+from orchestrator.edges.observing import observe_hosts, render_request
 from orchestrator.edges.repositories import resolve_artifacts, resolve_offline
 from orchestrator.edges.runner import Workspace
 from orchestrator.errors import UsageError
@@ -106,17 +107,17 @@ def observe(
     if not hosts:
         return {}
     everybody = (*hosts, *balancers)
-    run = workspace.run(
-        "observe",
+    run = observe_hosts(
+        workspace,
         inventory_of(intent, everybody),
         {
             "placement_planner": "orchestrator",
             "placement_identity": str(intent.identity),
             "placement_verify": verify,
         },
+        b"" if verify else render_request(str(intent.identity), {}),
         references=become_passwords(everybody),
         forks=forks,
-        connects=True,
         on_report=on_report,
         cancelled=cancelled,
     )

@@ -61,7 +61,14 @@ def command(directory: str, /, **options: Any) -> int:
 
 
 def _deploy(directory: str, options: dict[str, Any]) -> int:
+    from orchestrator.edges.expectation import expects_nothing, remember_converged
+
+    def remember(attempt: Attempt) -> None:
+        if attempt.outcome is not None and not options["check"]:
+            remember_converged(directory, options)
+
     flags = {name: options[name] for name in ("check", "diff", "forks")}
+    flags["expected"] = not expects_nothing(directory, options)
     with starting_ansible("deploy", **flags) as workspace:
         from orchestrator.edges.required_plan import read_required_plan
 
@@ -73,7 +80,7 @@ def _deploy(directory: str, options: dict[str, Any]) -> int:
             prune=options["prune"],
             required=read_required_plan(options["required_plan"]) if options["required_plan"] else None,
         )
-        return run_order(directory, order, options, workspace)
+        return run_order(directory, order, options, workspace, after=remember)
 
 
 def _last_good(directory: str, options: dict[str, Any]) -> RollbackOrder:

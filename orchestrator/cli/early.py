@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def starting_ansible(
-    playbook: str, *, check: bool = False, diff: bool = False, forks: int | None = None
+    playbook: str, *, check: bool = False, diff: bool = False, forks: int | None = None, expected: bool = True
 ) -> Iterator[Workspace]:
-    """Ansible starts with that playbook, and waits; it takes half a second, as do our own imports and documents."""
+    """Ansible starts with that playbook, and waits; it takes half a second, as do our own imports and documents.
+
+    Args:
+        expected: whether there will be work for it, as far as can be guessed; else it starts when there is.
+    """
     from orchestrator.edges.runner import Workspace
 
     with Workspace.open() as workspace:
-        workspace.prepare(playbook, check=check, diff=diff, forks=forks)
+        if expected:
+            workspace.prepare(playbook, check=check, diff=diff, forks=forks)
         yield workspace

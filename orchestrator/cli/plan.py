@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from orchestrator.cli.early import starting_ansible
 from orchestrator.cli.options import make_target, target_options, write_json
 from orchestrator.errors import OrchestratorError
-
-if TYPE_CHECKING:
-    from orchestrator.edges.runner import Workspace
 
 CHANGES = 2
 SHOWN_KEYS = 20
@@ -52,7 +48,7 @@ SHOWN_KEYS = 20
 def command(directory: str, /, **options: Any) -> int:
     """Show what a deployment would do: application × host, from → to, and why."""
     try:
-        return _plan_pull_request(directory, options) if options["base"] else _plan(directory, options)
+        return _plan_pull_request(directory, options) if options["base"] else _plan_branch(directory, options)
     except OrchestratorError as error:
         if not options["detailed_exitcode"]:
             raise
@@ -62,14 +58,7 @@ def command(directory: str, /, **options: Any) -> int:
         return 1
 
 
-def _plan(directory: str, options: dict[str, Any]) -> int:
-    if options["offline"]:
-        return _plan_branch(directory, options, None)
-    with starting_ansible("observe") as workspace:
-        return _plan_branch(directory, options, workspace)
-
-
-def _plan_branch(directory: str, options: dict[str, Any], opened: Workspace | None) -> int:
+def _plan_branch(directory: str, options: dict[str, Any]) -> int:
     from orchestrator import workflow
     from orchestrator.cli.progress import Progress
     from orchestrator.cli.tables import print_plan
@@ -90,7 +79,7 @@ def _plan_branch(directory: str, options: dict[str, Any], opened: Workspace | No
     if not offline:
         hosts = workflow.hosts_to_ask(intent, selected, options["limits"])
         names = [host.name for host in hosts]
-        with workflow.open_workspace(intent, opened) as workspace, Progress(names, quiet=True) as progress:
+        with workflow.open_workspace(intent) as workspace, Progress(names, quiet=True) as progress:
             observed = workflow.observe(
                 intent,
                 workspace,

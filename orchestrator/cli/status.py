@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from orchestrator.cli.early import starting_ansible
 from orchestrator.cli.options import make_target, target_options, write_json
-
-if TYPE_CHECKING:
-    from orchestrator.edges.runner import Workspace
 
 
 @click.command("status")
@@ -26,11 +22,6 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(directory: str, /, **options: Any) -> int:
     """Show desired and installed, application × host; drift and hosts that cannot be asked."""
-    with starting_ansible("observe") as opened:
-        return _status(directory, options, opened)
-
-
-def _status(directory: str, options: dict[str, Any], opened: Workspace) -> int:
     from orchestrator import workflow
     from orchestrator.cli.tables import line, make_console, print_table
     from orchestrator.errors import OrchestratorError, UsageError
@@ -46,7 +37,7 @@ def _status(directory: str, options: dict[str, Any], opened: Workspace) -> int:
     for name in names:
         try:
             chosen = target if one else make_target(directory, {**options, "environment": name})
-            found, held = _rows(chosen, options, opened)
+            found, held = _rows(chosen, options)
             rows.extend(found)
             holds.extend(held)
         except OrchestratorError as error:
@@ -70,9 +61,7 @@ def _status(directory: str, options: dict[str, Any], opened: Workspace) -> int:
     return 2 if options["detailed_exitcode"] and differs else 0
 
 
-def _rows(
-    target: Any, options: dict[str, Any], opened: Workspace
-) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def _rows(target: Any, options: dict[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """What is where, and what is held."""
     from orchestrator import workflow
     from orchestrator.cli.progress import Progress
@@ -84,7 +73,7 @@ def _rows(
     names = {placement.host.name for placement in selected.placements}
     hosts = tuple(host for host in intent.desired.hosts if host.name in names)
     with (
-        workflow.open_workspace(intent, opened) as workspace,
+        workflow.open_workspace(intent) as workspace,
         Progress(sorted(names), quiet=True) as progress,
     ):
         balancers = workflow.balancers_of(intent, selected, hosts)

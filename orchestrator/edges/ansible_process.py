@@ -94,12 +94,18 @@ class EventStream:
                 self._events.put({"event": REPORT, "report": report, "stdout": _line_of(report)})
             return not self._over
 
+    def finish(self) -> None:
+        """All has been done that there was to do: the process has only to end, and only `close` waits for that."""
+        with self._lock:
+            if not self._over:
+                self._events.put({"event": STATISTICS})
+
     def start(self) -> None:
         """The process begins; its events are kept until somebody iterates."""
         self._thread.start()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Events up to the closing statistics; the process may still be ending then, see `close`."""
+        """Events up to `finish` or the closing statistics; the process may still be ending then, see `close`."""
         while (event := self._events.get()) is not None:
             yield event
             if event.get("event") == STATISTICS:
@@ -110,9 +116,13 @@ class EventStream:
                 f"ansible-runner failed: {self._error}", resolution="see `orchestrator doctor`"
             ) from self._error
 
+    def abandon(self) -> None:
+        """The process is to end, unless it has ended by itself."""
+        self._abandoned = not self._complete
+
     def close(self) -> None:
         """The process has ended: by itself after its statistics, else because it is cancelled now."""
-        self._abandoned = not self._complete
+        self.abandon()
         if self._thread.is_alive():
             self._thread.join(CLOSING_SECONDS)
 

@@ -1,8 +1,9 @@
 """Connections that are made while ansible starts: neither ssh's handshake nor the start of the host program needs it.
 
-A channel is an ssh process whose pipes lead to a host program that has read itself and waits for its first request. The
-action that works on the hosts takes the pipes over, see `controller_program.orchestrator.take_channel`; where there is
-none (a sudo password, a host that does not answer) it connects by itself, as ansible does, and says what is wrong.
+A channel is an ssh process whose pipes lead to a host program that has read itself and waits for requests. It is asked
+here what the host has (`observing.py`); then the action that works on the hosts takes the pipes over, see
+`controller_program.orchestrator.take_channel`. Where there is none (a sudo password, a host that does not answer) the
+action connects by itself, as ansible does, and says what is wrong.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +29,7 @@ from orchestrator.core.ssh import CONNECT_SECONDS, render_ssh_command
 
 # What was silent for longer may have been forgotten by something in between.
 FRESH_SECONDS = 20.0
+NEVER = float("-inf")
 MOST_HOSTS = 200
 ENDING_SECONDS = 2.0
 # How long sudo may be silent, besides connecting.
@@ -37,6 +40,14 @@ POLL_SECONDS = 0.1
 PIECE_BYTES = 1 << 16
 
 
+@dataclass(slots=True, kw_only=True)
+class _Opened:
+    """A channel, and when something was last heard on it (monotonic seconds)."""
+
+    process: subprocess.Popen[bytes]
+    heard: float
+
+
 class EarlyChannels:
     """Channels that are being opened, from now until `close`.
 
@@ -45,6 +56,10 @@ class EarlyChannels:
         program: what each program reads first.
         environment: of the ssh processes.
         at_once: how many are opened at a time.
+        mark: what a program's answers begin with.
+
+    Attributes:
+        hosts: those that are being connected to.
     """
 
     def __init__(
@@ -53,18 +68,31 @@ class EarlyChannels:
         program: bytes,
         environment: Mapping[str, str],
         at_once: int,
+        mark: str,
     ) -> None:
+        self.hosts, self._mark = frozenset(commands), mark.encode()
         self._program, self._environment = program, dict(environment)
         self._lock, self._closed = threading.Lock(), False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._taken: dict[str, subprocess.Popen[bytes]] = {}
         self._failed: set[str] = set()
         self._pool = ThreadPoolExecutor(max_workers=max(1, at_once), thread_name_prefix="connect")
+        self._asking = ThreadPoolExecutor(max_workers=max(1, len(commands)), thread_name_prefix="ask")
         self._over = threading.Event()
         threading.Thread(target=self._expire, name="expire", daemon=True).start()
-        self._opening: dict[str, Future[tuple[subprocess.Popen[bytes], float] | None]] = {
+        self._opening: dict[str, Future[_Opened | None]] = {
             name: self._pool.submit(self._open, name, words) for name, words in commands.items()
         }
+
+    def ask(self, host: str, request: bytes, accept: Callable[[str], bool]) -> Future[str | None]:
+        """The answer of that host's program to a request, once it is there; None where there is none.
+
+        Args:
+            request: one line.
+            accept: looks at the answer, in another thread; what it does not accept is none. A channel without an
+                answer is not to be taken over any more.
+        """
+        return self._asking.submit(self._converse, host, request, accept)
 
     def take(self, host: str) -> tuple[IO[bytes], IO[bytes], IO[bytes]] | None:
         """Standard input, output and error of that host's program, once; whoever takes them closes them.
@@ -79,9 +107,11 @@ class EarlyChannels:
             opened = opening.result()
         except CancelledError:
             return None
-        if opened is None or opened[0].poll() is not None or time.monotonic() - opened[1] > FRESH_SECONDS:
+        if opened is None or opened.process.poll() is not None:
             return None
-        process = opened[0]
+        if time.monotonic() - opened.heard > FRESH_SECONDS:
+            return None
+        process = opened.process
         with self._lock:
             if self._closed:
                 return None
@@ -110,10 +140,11 @@ class EarlyChannels:
             self._closed = True
             processes, taken = list(self._processes), list(self._taken.values())
         self._over.set()
-        self._pool.shutdown(cancel_futures=True)
         for process in processes:
             if process not in taken:
                 _end(process)
+        self._pool.shutdown(cancel_futures=True)
+        self._asking.shutdown(cancel_futures=True)
         deadline = time.monotonic() + ENDING_SECONDS
         for process in processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -125,7 +156,38 @@ class EarlyChannels:
                 if file is not None:
                     file.close()
 
-    def _open(self, name: str, words: Sequence[str]) -> tuple[subprocess.Popen[bytes], float] | None:
+    def _converse(self, host: str, request: bytes, accept: Callable[[str], bool]) -> str | None:
+        opening = self._opening.get(host)
+        opened = opening.result() if opening is not None else None
+        if opened is None:
+            return None
+        answer = self._answer(opened.process, request)
+        if answer is not None and accept(answer):
+            opened.heard = time.monotonic()
+            return answer
+        opened.heard = NEVER
+        _end(opened.process)
+        return None
+
+    def _answer(self, process: subprocess.Popen[bytes], request: bytes) -> str | None:
+        """The next line with the mark, without it; None when the program ends before."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        seen = bytearray()
+        try:
+            process.stdin.write(request)
+            while piece := os.read(process.stdout.fileno(), PIECE_BYTES):
+                seen += piece
+                if not piece.endswith(b"\n"):
+                    continue
+                for line in seen.splitlines():
+                    if line.startswith(self._mark):
+                        return line[len(self._mark) :].decode("utf-8", "replace")
+        except (OSError, ValueError):  # the latter: it was closed
+            return None
+        return None
+
+    def _open(self, name: str, words: Sequence[str]) -> _Opened | None:
         with self._lock:
             if self._closed:
                 return None
@@ -147,7 +209,7 @@ class EarlyChannels:
         deadline = time.monotonic() + CONNECT_SECONDS + BECOMING_SECONDS
         if self._is_ready(process.stdout.fileno(), deadline) and self._tell(process.stdin.fileno(), deadline):
             os.set_blocking(process.stdin.fileno(), True)
-            return process, time.monotonic()
+            return _Opened(process=process, heard=time.monotonic())
         with contextlib.suppress(subprocess.TimeoutExpired):
             if process.wait(POLL_SECONDS) == SSH_FAILED:
                 self._failed.add(name)
@@ -228,8 +290,9 @@ def open_early(
         for host in chosen
     }
     if not 0 < len(commands) <= MOST_HOSTS:
-        return EarlyChannels({}, b"", environment, 1)
-    return EarlyChannels(commands, program.first_line(), environment, min(at_once, len(commands)))
+        return EarlyChannels({}, b"", environment, 1, program.MARK)
+    at_once = min(at_once, len(commands))
+    return EarlyChannels(commands, program.first_line(), environment, at_once, program.MARK)
 
 
 def _program(content: Path) -> Any:

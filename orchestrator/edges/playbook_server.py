@@ -79,18 +79,21 @@ class PlaybookServer:
 
     Args:
         report: takes what a host said (`host`, `phase`, `status`, `result`); false when the run has ended.
+        finish: told that everything has been done, and all of it went well.
     """
 
     def __init__(
         self,
         path: Path,
         report: Report = lambda said: False,
+        finish: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
         self._admitted, self._values = threading.Event(), dict[str, str]()
-        self._closed, self._report = False, report
+        self._closed, self._report, self._finish = False, report, finish
         self._waiting = threading.Lock()
         self._observing, self._observation = threading.Event(), dict[str, Any]()
+        self._observed = frozenset[str]()
         self._decided, self._rollout = threading.Event(), Rollout()
         self._channels: EarlyChannels | None = None
         answer, hand_over = self._answer, self._hand_over
@@ -122,13 +125,14 @@ class PlaybookServer:
         self._values = {str(reference): secrets.value(reference) for reference in references}
         self._admitted.set()
 
-    def let_observe(self, run: Mapping[str, Any]) -> None:
+    def let_observe(self, run: Mapping[str, Any], observed: frozenset[str] = frozenset()) -> None:
         """Hosts may be asked from now on; until then the observing action waits.
 
         Args:
             run: what it is told about the run: `token`, `teach`.
+            observed: hosts that have been asked already.
         """
-        self._observation = dict(run)
+        self._observation, self._observed = dict(run), observed
         self._observing.set()
 
     def decide(self, rollout: Rollout) -> None:
@@ -149,9 +153,15 @@ class PlaybookServer:
                 return {"code": channels.code(str(question.get("host"))) if channels else None}
             case "report":
                 return {} if not self._closed and self._report(question) else CLOSED
+            case "finish":
+                self._finish()
+                return {}
             case "observe":
                 self._observing.wait()
                 return CLOSED if self._closed else {"run": self._observation}
+            case "observed":
+                self._observing.wait()
+                return {"hosts": sorted(self._observed)}
             case "plan":
                 self._decided.wait()
                 return {
@@ -215,8 +225,6 @@ class PlaybookServer:
         self._decided.set()
         self._server.shutdown()
         self._server.server_close()
-        if self._channels is not None:
-            self._channels.close()
         with self._waiting:
             pass
         self.path.unlink(missing_ok=True)

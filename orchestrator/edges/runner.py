@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class Workspace:
         self._hosts: tuple[Host, ...] = ()
         self._secrets: SecretSource | None = None
         self._running: list[RunningPlaybook] = []
+        self._channels: list[EarlyChannels] = []
         self._prepared: tuple[tuple[object, ...], EventStream, PlaybookServer] | None = None
 
     @classmethod
@@ -99,10 +100,15 @@ class Workspace:
         socket = self.path / "socket"
         environment = {**ansible_environment(self.path, content), SOCKET_VARIABLE: str(socket)}
         stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment)
-        server = PlaybookServer(socket, stream.report)
+        server = PlaybookServer(socket, stream.report, stream.finish)
         self._prepared = ((playbook, check, diff, forks), stream, server)
         server.start()
         stream.start()
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether ansible starts already."""
+        return self._prepared is not None
 
     @contextlib.contextmanager
     def reach(self, hosts: tuple[Host, ...], secrets: SecretSource, known_hosts: str = "") -> Iterator[None]:
@@ -135,7 +141,6 @@ class Workspace:
         *,
         references: frozenset[Reference] = frozenset(),
         forks: int | None = None,
-        connects: bool = False,
         on_report: Callable[[HostReport], None] = lambda report: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> PlaybookRun:
@@ -145,13 +150,7 @@ class Workspace:
             AnsibleError: ansible-runner could not be started.
         """
         running = self.start(
-            playbook,
-            inventory,
-            extra_vars,
-            references=references,
-            forks=forks,
-            connects=connects,
-            cancelled=cancelled,
+            playbook, inventory, extra_vars, references=references, forks=forks, cancelled=cancelled
         )
         return running.follow(on_report)
 
@@ -165,7 +164,7 @@ class Workspace:
         check: bool = False,
         diff: bool = False,
         forks: int | None = None,
-        connects: bool = False,
+        channels: EarlyChannels | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> RunningPlaybook:
         """One of our playbooks has begun; `reach` is open. With `release_planner: orchestrator` it waits before it asks
@@ -173,7 +172,7 @@ class Workspace:
 
         Args:
             forks: how many hosts are worked on at once; None: as many as this machine bears.
-            connects: hosts are connected to at once; the playbook's action works on all of them, and takes that over.
+            channels: what the playbook's action, which works on all hosts, may take over.
         """
         assert self._secrets is not None
         if self._prepared is None or self._prepared[0] != (playbook, check, diff, forks):
@@ -186,13 +185,13 @@ class Workspace:
         write_private(self.path / "inventory" / "hosts.yml", render_unsafe_yaml(inventory))
         write_private(self.path / "env" / "extravars", render_unsafe_yaml(dict(extra_vars)))
         stream.cancelled = cancelled
-        channels = self._connect(running.hosts, forks) if connects else None
         server.admit(self._secrets, references, channels)
         return running
 
-    def _connect(self, names: frozenset[str], forks: int | None) -> EarlyChannels:
+    def connect(self, names: Collection[str], forks: int | None) -> EarlyChannels:
+        """Channels to those of these hosts that need nothing of ansible, until they or `reach` are closed."""
         content = ansible_content()
-        return open_early(
+        channels = open_early(
             (host for host in self._hosts if host.name in names),
             everybody=self._hosts,
             content=content,
@@ -200,14 +199,19 @@ class Workspace:
             environment=ansible_environment(self.path, content),
             at_once=forks or default_forks(),
         )
+        self._channels.append(channels)
+        return channels
 
     def _close_all(self) -> None:
         if self._prepared is not None:
             _, stream, server = self._prepared
             self._prepared = None
-            RunningPlaybook(hosts=frozenset(), stream=stream, server=server).close()
+            stream.close()
+            server.close()
         while self._running:
             self._running.pop().close()
+        while self._channels:
+            self._channels.pop().close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,23 +227,35 @@ class RunningPlaybook:
         on_report: Callable[[HostReport], None],
         *,
         observation: Mapping[str, Any] | None = None,
+        observed: Sequence[HostReport] = (),
+        rollout: Rollout | None = None,
         decide: Decide | None = None,
     ) -> PlaybookRun:
         """It has ended, as far as hosts are concerned; returns what each of them answered.
 
         Args:
             observation: what the observing action is told about the run, see `PlaybookServer.let_observe`.
+            observed: what hosts have said that need not be observed any more.
+            rollout: what the plan says, if it is made.
             decide: makes the plan of a playbook that waits for one, once every host was observed; called
-                exactly once, in this thread, unless the run is cancelled before.
+                exactly once, in this thread, unless the run is cancelled before, or `rollout` is given.
 
         Raises:
             AnsibleError: ansible-runner could not be started.
             Exception: what `decide` raises, once the playbook has ended.
         """
-        self.server.let_observe(observation or {})
-        done = _follow(self.stream, _Planning(set(self.hosts), decide, self.server), on_report)
+        known = frozenset(report.host for report in observed)
+        self.server.let_observe(observation or {}, known)
+        if rollout is not None:
+            self.server.decide(rollout)
+        planning = _Planning(set(self.hosts - known), decide if rollout is None else None, self.server)
+        done = _follow(self.stream, planning, on_report, list(observed))
         self.server.close()
         return done
+
+    def abandon(self) -> None:
+        """It is not needed any more, and ends; `close` waits for that."""
+        self.stream.abandon()
 
     def close(self) -> None:
         """It has ended; one that was not followed to its end is cancelled."""
@@ -273,20 +289,25 @@ class _Planning:
             self._server.decide(rollout)
 
 
-def _follow(stream: EventStream, planning: _Planning, on_report: Callable[[HostReport], None]) -> PlaybookRun:
-    reports: list[HostReport] = []
-    finished, output = False, []
+def _follow(
+    stream: EventStream,
+    planning: _Planning,
+    on_report: Callable[[HostReport], None],
+    reports: list[HostReport],
+) -> PlaybookRun:
+    finished, began, output = False, False, []
     for event in stream:
         finished = finished or event.get("event") == STATISTICS
         if event.get("stdout"):
             output.append(event["stdout"])
         report = read_event(event)
         if report is not None:
+            began = True
             reports.append(report)
             on_report(report)
             planning.note(report, reports)
     cancelled = stream.status == "canceled"
-    if not finished and not reports and not cancelled:
+    if not finished and not began and not cancelled:
         raise AnsibleError(
             "ansible-playbook ended before it did anything",
             details=tuple("\n".join(output).splitlines()[-15:]),

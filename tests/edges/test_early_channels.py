@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ from ansible.errors import AnsibleConnectionFailure
 from controller_program import orchestrator as asking
 from controller_program.channel import Command
 from controller_program.fleet import Link, take_over
-from controller_program.program import command_line, first_line
+from controller_program.program import MARK, command_line, first_line
 from host_program import receipts
 
 from orchestrator.edges import early_channels
@@ -41,7 +42,7 @@ def opened(host: Host) -> Iterator[Open]:
         usual = ("sh", "-c", f"{READY}; {command_line(sys.executable)}")
         environment = {**os.environ, "ORCHESTRATOR_STATE_DIRECTORY": receipts.state_root()}
         commands = dict.fromkeys(names, tuple(words) or usual)
-        made.append(EarlyChannels(commands, first_line(), environment, 4))
+        made.append(EarlyChannels(commands, first_line(), environment, 4, MARK))
         return made[-1]
 
     yield open_channels
@@ -117,6 +118,52 @@ def test_host_that_does_not_let_us_become_another_user_is_left_to_the_action(
     channels = opened(("sh", "-c", "cat > /dev/null"))
     assert channels.take("a") is None
     assert not channels.failed("a")
+
+
+def test_program_answers_before_it_is_taken_over(opened: Open, serve: Any) -> None:
+    channels, accepted = opened(), list[str]()
+
+    def accept(answer: str) -> bool:
+        accepted.append(answer)
+        return True
+
+    request = json.dumps(OBSERVATION).encode() + b"\n"
+    answer = channels.ask("a", request, accept).result(timeout=30)
+    assert answer is not None
+    assert ([answer], json.loads(answer)["observed"]) == (accepted, [])
+    serve(channels)
+    link = make_link("a", "echo >&2 this one is not needed; exit 255")
+    assert link.ask(OBSERVATION, ())["observed"] == []
+    link.close(wait=True)
+
+
+@pytest.mark.parametrize(
+    "script", ["read program; exit 1", "read program; read line; echo nothing; exit 0", "exit 255"]
+)
+def test_program_that_does_not_answer_is_not_taken_over(opened: Open, script: str) -> None:
+    channels = opened(("sh", "-c", f"{READY}; {script}"))
+    assert channels.ask("a", b"{}\n", lambda answer: True).result(timeout=30) is None
+    assert channels.take("a") is None
+
+
+def test_answer_that_is_refused_ends_the_program(opened: Open) -> None:
+    """It may be in the middle of something: whoever asks next begins with a fresh one."""
+    channels = opened()
+    request = json.dumps(OBSERVATION).encode() + b"\n"
+    assert channels.ask("a", request, lambda answer: False).result(timeout=30) is None
+    wait_for(lambda: channels._processes[0].poll() is not None)
+    assert channels.take("a") is None
+    assert channels.ask("b", request, lambda answer: True).result(timeout=30) is None
+
+
+def test_question_without_an_answer_ends_when_channels_are_closed(opened: Open) -> None:
+    channels = opened(("sh", "-c", f"{READY}; read program; read line; exec sleep 600"))
+    asked = channels.ask("a", b"{}\n", lambda answer: True)
+    wait_for(lambda: bool(channels._processes))
+    began = time.monotonic()
+    channels.close()
+    assert time.monotonic() - began < 30
+    assert asked.cancelled() or asked.exception() is not None or asked.result() is None
 
 
 def test_channels_that_nobody_takes_are_not_kept(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

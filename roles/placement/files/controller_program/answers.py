@@ -7,7 +7,8 @@ from typing import Any
 
 from ansible.module_utils.common.text.converters import to_text
 
-MARK = "ORCHESTRATOR-ANSWER "
+from controller_program.program import MARK
+
 TOLERANT = ("activate", "once", "smoke")
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from controller_program.answers import MARK
+from controller_program.program import MARK
 
 PIECE_BYTES = 1 << 16
 ENDING_SECONDS = 5.0

@@ -10,6 +10,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
+MARK = "ORCHESTRATOR-ANSWER "
 PROGRAMS = Path(__file__).resolve().parent.parent
 BOOTSTRAP = """\
 import sys,json

@@ -129,16 +129,24 @@ class OnFleet:
     Args:
         action: of the play's task; it judges and waits.
         arguments: of every phase.
+
+    Attributes:
+        is_well: no host has had a problem so far.
     """
 
     def __init__(self, fleet: Fleet, action: Any, arguments: dict[str, Any]) -> None:
         self._fleet, self._action, self._arguments = fleet, action, arguments
+        self.is_well = True
 
     def each(self, phase: str, hosts: Sequence[str], **arguments: Any) -> Said:
         """See `Ground`."""
         activated = arguments.pop("activated", {})
         shared = {**self._arguments, **arguments}
-        return self._fleet.each(phase, hosts, lambda name: {**shared, "activated": activated.get(name, {})})
+        said = self._fleet.each(phase, hosts, lambda name: {**shared, "activated": activated.get(name, {})})
+        self.is_well = self.is_well and not any(
+            one.get("problem") or _went_wrong(one) for one in said.values()
+        )
+        return said
 
     def judge(self, said: Said, group: int, policy: Mapping[str, Any]) -> dict[str, Any]:
         """See `Ground`."""
@@ -163,7 +171,8 @@ class OnFleet:
 
 
 def roll_out(action: Any, arguments: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
-    """All hosts of the play were observed, and what the plan says has been done, unless they need tasks of their own.
+    """All hosts of the play were observed, unless the orchestrator has done it, and what the plan says has been done,
+    unless they need tasks of their own.
 
     Args:
         action: of the play's task.
@@ -174,11 +183,14 @@ def roll_out(action: Any, arguments: dict[str, Any], task_vars: Mapping[str, Any
     """
     with _fleet_of(action, task_vars) as (fleet, names):
         ground = OnFleet(fleet, action, arguments)
-        ground.each("observe", names)
+        observed = ask({"ask": "observed"})["hosts"]
+        ground.each("observe", [name for name in names if name not in observed])
         plan = ask({"ask": "plan"})
         if plan["together"]:
             fleet.close(sorted(set(names) - set(plan["hosts"])))
             Rollout(plan, arguments["policy"], ground).run()
+            if ground.is_well:
+                ask({"ask": "finish"})
         return {"plan": plan, "done": plan["together"]}
 
 
