@@ -50,10 +50,10 @@ def command(directory: str, /, **options: Any) -> int:
 
 
 def _select(reader: LedgerReader, environment: str, application: str, since: str) -> Iterator[Indexed]:
-    """What was asked for, newest first."""
+    """What was asked for, newest first; `since` goes by the clocks of the runners, the order does not."""
     from orchestrator.core.history import is_before
 
-    for one in reader.by_start(environment):
+    for one in reader.by_turn(environment):
         if application and application not in one.applications:
             continue
         if since and is_before(one.started, since):

@@ -43,17 +43,23 @@ class LedgerReader:
 
     def attempts(self, environment: str = "") -> Iterator[Indexed]:
         """Each attempt that can be read; first the one of which something was said last."""
-        for one in self._history.attempts():
+        return self._readable(self._history.attempts(), environment)
+
+    def by_turn(self, environment: str) -> list[Indexed]:
+        """As `attempts`, the one that had its turn last first: a run that stalled may be the last to say how it ended.
+
+        Turns are those of the lock and of the ledger. What the clocks of runners said does not matter.
+        """
+        return list(self._readable(reversed(self._history.turns()), environment))
+
+    def _readable(self, attempts: Iterable[Indexed], environment: str) -> Iterator[Indexed]:
+        for one in attempts:
             if environment not in ("", one.environment):
                 continue
             if one.problem:
                 self._skipped.append(f"{one.id} in commit {one.commit[:10]} ({plain(one.problem)})")
             else:
                 yield one
-
-    def by_start(self, environment: str) -> list[Indexed]:
-        """As `attempts`, the one that started last first: a run that stalled may be the last to say how it ended."""
-        return sorted(self.attempts(environment), key=lambda one: one.started, reverse=True)
 
     def texts(self, attempts: Iterable[Indexed]) -> Iterator[str]:
         """The attempts' documents."""
