@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -61,9 +61,15 @@ class LedgerReader:
             else:
                 yield one
 
-    def texts(self, attempts: Iterable[Indexed]) -> Iterator[str]:
-        """The attempts' documents."""
-        for _, text in self._history.documents(attempts):
+    def texts(self, attempts: Iterable[Indexed], now: Mapping[str, str] | None = None) -> Iterator[str]:
+        """The attempts' documents.
+
+        Args:
+            now: what is to be said of open ones besides, as `now`, by id.
+        """
+        for one, text in self._history.documents(attempts):
+            if one.is_open and now is not None:
+                text = json.dumps({**json.loads(text), "now": now[one.id]}, ensure_ascii=False)
             yield text
 
     def records(self, attempts: Iterable[Indexed]) -> Iterator[Record]:

@@ -53,17 +53,20 @@ def is_before(one: str, other: str) -> bool:
     return one[:SECONDS] < other[:SECONDS]
 
 
-def verdict_of(record: Record, lock: LockState | None) -> str:
+def verdict_of(attempt: Record | Indexed, lock: LockState | None, word: str) -> str:
     """The verdict; of an open attempt, whether it may still run.
 
     Args:
         lock: of its environment; None when it cannot be asked.
+        word: what `LockState.word` says of that lock.
     """
-    if not record.is_open:
-        return record.verdict
-    if record.lock_token is None or lock is None:
+    if not attempt.is_open:
+        return attempt.verdict
+    if attempt.lock_token is None or lock is None:
         return "open"
-    return "running" if lock.held and lock.token == record.lock_token else "interrupted?"
+    if not lock.held or lock.token != attempt.lock_token:
+        return "interrupted?"
+    return {"dead": "interrupted (dead)", "expired": "open (expired)"}.get(word, "running")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

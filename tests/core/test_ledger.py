@@ -235,12 +235,15 @@ def test_open_attempt_runs_as_long_as_it_has_the_lock() -> None:
         acquire_lock(None, holder, environment="production", stack="", now="1", expires="2"), token=7
     )
 
-    assert verdict_of(CLOSED, held) == "success"
-    assert verdict_of(OPEN, None) == "open"
-    assert verdict_of(replace(OPEN, lock_token=None), held) == "open"
-    assert verdict_of(OPEN, held) == "running"
-    assert verdict_of(OPEN, replace(held, token=8)) == "interrupted?"
-    assert verdict_of(OPEN, release_lock(held, fenced=False)) == "interrupted?"
+    assert verdict_of(CLOSED, held, "held") == "success"
+    assert verdict_of(OPEN, None, "") == "open"
+    assert verdict_of(replace(OPEN, lock_token=None), held, "held") == "open"
+    assert verdict_of(OPEN, held, "held") == "running"
+    assert verdict_of(OPEN, held, "dead") == "interrupted (dead)"
+    assert verdict_of(OPEN, held, "expired") == "open (expired)"
+    assert verdict_of(OPEN, replace(held, token=8), "held") == "interrupted?"
+    assert verdict_of(OPEN, replace(held, token=8), "dead") == "interrupted?"
+    assert verdict_of(OPEN, release_lock(held, fenced=False), "free") == "interrupted?"
 
 
 def test_moments_compare_whatever_way_utc_is_written() -> None:
