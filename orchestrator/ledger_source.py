@@ -52,7 +52,7 @@ class Moment:
         label: in the words of who asked.
         environment: empty: `record` says it.
         record: an attempt's id; empty: `until` says which.
-        until: ISO 8601 in UTC; empty: now.
+        until: ISO 8601 in UTC, by the clocks of the runners; empty: now.
     """
 
     label: str
@@ -69,7 +69,7 @@ def read_records(
     location: str = "",
     proofs: Proofs | None = None,
 ) -> tuple[Record, ...]:
-    """The closed attempts of an environment, as the ledger has them, the one that ended first first.
+    """The closed attempts of an environment, as the ledger has them, in the order of their turns, the first first.
 
     Args:
         environment: empty: of all.
@@ -85,18 +85,15 @@ def read_records(
     history.refresh()
     names = environment_names(environment) if environment else ()
     if proofs is not None and proofs.needs_signatures:
-        signed = read_signed_records(history, names, proofs, object_format=git.object_format)
-        return tuple(sorted(signed, key=lambda one: (one.ended, one.id)))
-    wanted = [
-        one for one in history.attempts() if not one.is_open and (not names or one.environment in names)
-    ]
+        return read_signed_records(history, names, proofs, object_format=git.object_format)
+    wanted = [one for one in history.turns() if not one.is_open and (not names or one.environment in names)]
     found = []
     for _, text in history.documents(wanted):
         try:
             found.append(parse_record(text))
         except ValueError:
             continue
-    return tuple(sorted(found, key=lambda one: (one.ended, one.id)))
+    return tuple(found)
 
 
 def read_holds(
@@ -151,9 +148,8 @@ class _LedgerSource:
             environment = found[0].environment
             for (application, _, _), good in live_after(found[0]).items():
                 live.setdefault(application, set()).add((good.version, good.artifact_sha256))
-            records = tuple(
-                one for one in records if one.environment == environment and one.ended <= found[0].ended
-            )
+            until = records.index(found[0]) + 1
+            records = tuple(one for one in records[:until] if one.environment == environment)
         else:
             records = tuple(
                 one for one in records if not asked.until or not is_before(asked.until, one.ended)

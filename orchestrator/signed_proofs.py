@@ -38,9 +38,10 @@ class Proofs:
 
 def read_signed_records(
     history: History, names: tuple[str, ...], proofs: Proofs, *, object_format: str
-) -> list[Record]:
+) -> tuple[Record, ...]:
     """Every closed attempt of the environments `names`, without those that would prove something and are not signed.
 
+    They stand in the order in which the ledger was told of them first; a lock's token that nobody signed moves none.
     An entry that was made later for the same attempt hides nothing: whoever may push could make one.
 
     Raises:
@@ -55,6 +56,7 @@ def read_signed_records(
                 )
                 allowed = ledger_signers(settings.protection, environment_names(proofs.environment))
                 checks.append(_checker(signatures, allowed))
+        places = {(one.environment, one.id): one.place for one in history.attempts()}
         found = []
         for entry, document in history.events(names, CLOSED):
             try:
@@ -67,8 +69,8 @@ def read_signed_records(
                     check(raw) for check in checks
                 ):
                     continue
-            found.append(record)
-        return found
+            found.append((places[entry.environment, entry.id], record))
+        return tuple(record for _, record in sorted(found, key=lambda one: one[0]))
 
 
 def _checker(signatures: Signatures, allowed: tuple[str, ...]) -> Callable[[bytes], bool]:

@@ -40,20 +40,21 @@ def command(directory: str, /, **options: Any) -> int:
     reader = LedgerReader(directory, environment)
     limit = None if options["everything"] else options["limit"] or SHOWN
     found = list(islice(_select(reader, environment, options["application"], since), limit))
+    verdicts = _verdicts(reader, environment, found)
     path = options["json_path"]
     if path:
-        write_documents(path, "attempts", reader.texts(found), environment=environment)
+        write_documents(path, "attempts", reader.texts(found, verdicts), environment=environment)
     if path != "-":
-        _show(reader, environment, found)
+        _show(reader, environment, found, verdicts)
     reader.warn()
     return 0
 
 
 def _select(reader: LedgerReader, environment: str, application: str, since: str) -> Iterator[Indexed]:
-    """What was asked for, newest first."""
+    """What was asked for, newest first; `since` goes by the clocks of the runners, the order does not."""
     from orchestrator.core.history import is_before
 
-    for one in reader.by_start(environment):
+    for one in reader.by_turn(environment):
         if application and application not in one.applications:
             continue
         if since and is_before(one.started, since):
@@ -61,17 +62,15 @@ def _select(reader: LedgerReader, environment: str, application: str, since: str
         yield one
 
 
-def _show(reader: LedgerReader, environment: str, found: list[Indexed]) -> None:
+def _show(reader: LedgerReader, environment: str, found: list[Indexed], verdicts: dict[str, str]) -> None:
     from orchestrator.cli.tables import line, make_console, print_table
-    from orchestrator.core.history import verdict_of
 
     console = make_console()
     records = list(reader.records(found))
     if not records:
         line(console, f"the ledger has no attempt to deploy to {environment} that fits")
         return
-    lock = _lock(reader, environment) if any(record.is_open for record in records) else None
-    rows = [_row(record, verdict_of(record, lock)) for record in records]
+    rows = [_row(record, verdicts[record.id]) for record in records]
     columns = ("record", "started (UTC)", "verdict", "manifest", "commit", "by", "placements", "took")
     print_table(console, columns, rows, 2)
 
@@ -94,6 +93,17 @@ def _row(record: Record, verdict: str) -> tuple[str, ...]:
         plain(f"{kind}{counts}") or "-",
         "-" if record.is_open else f"{record.duration_seconds:.0f} s",
     )
+
+
+def _verdicts(reader: LedgerReader, environment: str, found: list[Indexed]) -> dict[str, str]:
+    """By id; of open ones, what the environment's lock says of them now."""
+    from orchestrator.core.history import verdict_of
+    from orchestrator.edges.clock import moment
+    from orchestrator.edges.process_identity import is_gone
+
+    lock = _lock(reader, environment) if any(one.is_open for one in found) else None
+    word = "" if lock is None else lock.word(moment(), is_gone=is_gone(lock.holder.process))
+    return {one.id: verdict_of(one, lock, word) for one in found}
 
 
 def _lock(reader: LedgerReader, environment: str) -> LockState | None:

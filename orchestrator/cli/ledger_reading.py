@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -43,7 +43,17 @@ class LedgerReader:
 
     def attempts(self, environment: str = "") -> Iterator[Indexed]:
         """Each attempt that can be read; first the one of which something was said last."""
-        for one in self._history.attempts():
+        return self._readable(self._history.attempts(), environment)
+
+    def by_turn(self, environment: str) -> list[Indexed]:
+        """As `attempts`, the one that had its turn last first: a run that stalled may be the last to say how it ended.
+
+        Turns are those of the lock and of the ledger. What the clocks of runners said does not matter.
+        """
+        return list(self._readable(reversed(self._history.turns()), environment))
+
+    def _readable(self, attempts: Iterable[Indexed], environment: str) -> Iterator[Indexed]:
+        for one in attempts:
             if environment not in ("", one.environment):
                 continue
             if one.problem:
@@ -51,13 +61,15 @@ class LedgerReader:
             else:
                 yield one
 
-    def by_start(self, environment: str) -> list[Indexed]:
-        """As `attempts`, the one that started last first: a run that stalled may be the last to say how it ended."""
-        return sorted(self.attempts(environment), key=lambda one: one.started, reverse=True)
+    def texts(self, attempts: Iterable[Indexed], now: Mapping[str, str] | None = None) -> Iterator[str]:
+        """The attempts' documents.
 
-    def texts(self, attempts: Iterable[Indexed]) -> Iterator[str]:
-        """The attempts' documents."""
-        for _, text in self._history.documents(attempts):
+        Args:
+            now: what is to be said of open ones besides, as `now`, by id.
+        """
+        for one, text in self._history.documents(attempts):
+            if one.is_open and now is not None:
+                text = json.dumps({**json.loads(text), "now": now[one.id]}, ensure_ascii=False)
             yield text
 
     def records(self, attempts: Iterable[Indexed]) -> Iterator[Record]:

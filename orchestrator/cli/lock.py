@@ -81,8 +81,7 @@ def _print(found: dict[str, Any], now: str, json_path: str) -> None:
             rows.append((environment, "free", "-", "-", "-", "-", "it was never locked"))
             documents.append({"environment": environment, "state": "free", "token": 0})
             continue
-        dead = state.held and is_gone(state.holder.process)
-        word = "dead" if dead else "expired" if state.is_expired(now) else "held" if state.held else "free"
+        word = state.word(now, is_gone=is_gone(state.holder.process))
         broken = "the one before was broken" if state.held else "broken"
         notes = [f"{broken} by {state.broken.by}: {state.broken.reason}"] if state.broken else []
         if word == "dead":

@@ -69,7 +69,7 @@ def read_rollback(directory: str, environment: str, to: str, *, last_good: bool 
 
     try:
         reader = LedgerReader(directory, environment)
-        closed = (one for one in reader.by_start(environment) if not one.is_open)
+        closed = (one for one in reader.by_turn(environment) if not one.is_open)
         records = tuple(reader.records(islice(closed, READ_ATTEMPTS)))
         reader.warn()
     except (GitError, LedgerError) as error:

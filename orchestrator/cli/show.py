@@ -59,12 +59,13 @@ def _by_id(reader: LedgerReader, asked: str) -> Indexed:
 
 
 def _at(reader: LedgerReader, environment: str, when: str) -> Indexed:
+    """The last attempt; with a moment the last of those that had started by then, by the clocks of their runners."""
     from orchestrator.cli.moments import parse_moment
     from orchestrator.core.history import is_before
     from orchestrator.errors import UsageError
 
     until = "" if when == "last" else parse_moment(when, end_of_day=True)
-    for found in reader.by_start(environment):
+    for found in reader.by_turn(environment):
         if not until or not is_before(until, found.started):
             return found
     raise UsageError(

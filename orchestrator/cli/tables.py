@@ -45,6 +45,8 @@ COLOURS = {
     "open": "yellow",
     "interrupted": "red",
     "interrupted?": "red",
+    "interrupted (dead)": "red",
+    "open (expired)": "red",
     "held": "yellow",
     "expired": "red",
     "free": "green",

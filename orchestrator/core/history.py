@@ -29,27 +29,49 @@ def latest_entries(entries: Iterable[Said]) -> Iterator[Said]:
             yield entry
 
 
+def in_turn(attempts: Iterable[Indexed]) -> list[Indexed]:
+    """Return the attempts in the order in which they had their turns, the first first; no clock is asked.
+
+    That is the order in which the ledger was told of them first. Only one that it was told of after another had got the
+    same lock since comes before that one: tokens of a lock do nothing but grow.
+    """
+    earliest: dict[str, int] = {}
+    turns = []
+    for one in sorted(attempts, key=lambda one: (one.lock_token or 0, one.place), reverse=True):
+        token, turn = one.lock_token or 0, one.place
+        if token:
+            turn = earliest[one.environment] = min(turn, earliest.get(one.environment, turn))
+        turns.append(((turn, token, one.place), one))
+    return [one for _, one in sorted(turns, key=lambda turn: turn[0])]
+
+
 def is_before(one: str, other: str) -> bool:
-    """Whether the moment `one` is before `other`; both ISO 8601 in UTC, to the second."""
+    """Whether the moment `one` is before `other`; both ISO 8601 in UTC, to the second.
+
+    For what is asked by time on purpose: moments are those of the clocks of runners, and order no attempts.
+    """
     return one[:SECONDS] < other[:SECONDS]
 
 
-def verdict_of(record: Record, lock: LockState | None) -> str:
+def verdict_of(attempt: Record | Indexed, lock: LockState | None, word: str) -> str:
     """The verdict; of an open attempt, whether it may still run.
 
     Args:
         lock: of its environment; None when it cannot be asked.
+        word: what `LockState.word` says of that lock.
     """
-    if not record.is_open:
-        return record.verdict
-    if record.lock_token is None or lock is None:
+    if not attempt.is_open:
+        return attempt.verdict
+    if attempt.lock_token is None or lock is None:
         return "open"
-    return "running" if lock.held and lock.token == record.lock_token else "interrupted?"
+    if not lock.held or lock.token != attempt.lock_token:
+        return "interrupted?"
+    return {"dead": "interrupted (dead)", "expired": "open (expired)"}.get(word, "running")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A time in which one version was live on one host.
+    """A time in which one version was live on one host, by the clocks of the runners that began and ended it.
 
     Attributes:
         since, since_record: the attempt after which it was.
@@ -79,7 +101,7 @@ def live_intervals(records: Iterable[Record], application: str, version: str) ->
     What a run says that had lost its lock by then is not what is live: a later one has been there.
 
     Args:
-        records: closed attempts, oldest first.
+        records: closed attempts, in the order in which the ledger was told how they ended.
     """
     current: dict[tuple[str, str, str], Interval] = {}
     tokens: dict[tuple[str, str, str], int] = {}
@@ -101,7 +123,7 @@ def live_intervals(records: Iterable[Record], application: str, version: str) ->
                 found.append(end)
                 del current[key]
     found.extend(current.values())
-    return tuple(sorted(found, key=lambda one: (one.environment, one.host, one.deployment_path, one.since)))
+    return tuple(sorted(found, key=lambda one: (one.environment, one.host, one.deployment_path)))
 
 
 def _begin(record: Record, one: RecordPlacement) -> Interval:

@@ -23,7 +23,7 @@ class LivePlacement:
 
     Attributes:
         version: None: nobody can say; empty: nothing is live.
-        record: that attempt's id; `time` and `token` are its end and its lock's token.
+        record: that attempt's id; `time` and `token` are its end by its runner's clock, and its lock's token.
     """
 
     application: str
@@ -62,14 +62,18 @@ class LedgerState:
     interrupted: tuple[str, ...] = ()
 
 
-def fold_record(state: LedgerState, record: Record) -> LedgerState:
-    """Return the state after a closed attempt. An attempt that arrives late changes nothing newer."""
+def fold_record(state: LedgerState, record: Record, *, waited: bool = False) -> LedgerState:
+    """Return the state after a closed attempt. An attempt that arrives late changes nothing newer.
+
+    Args:
+        waited: in a clone, until the ledger could be reached: others may have been there meanwhile.
+    """
     live = {one.key: one for one in state.placements}
     dead = record.verdict == INTERRUPTED
     for one in record.placements:
         key = (one.application, one.host, one.deployment_path)
         before = live.get(key)
-        if before is not None and _is_newer(before, record):
+        if before is not None and _is_newer(before, record, waited):
             continue
         if one.version is not None or one.result == "unknown":
             live[key] = _live(one, record, before)
@@ -153,10 +157,15 @@ def _live(one: RecordPlacement, record: Record, before: LivePlacement | None) ->
     )
 
 
-def _is_newer(live: LivePlacement, record: Record) -> bool:
+def _is_newer(live: LivePlacement, record: Record, waited: bool) -> bool:
+    """Whether what is known came after the attempt.
+
+    Of two that had the lock, the tokens say which came first; of others, that the ledger heard of one after the other.
+    Only of one that waited without a lock nothing is certain, and the clocks of both runners have to do.
+    """
     if live.token is not None and record.lock_token is not None:
         return live.token > record.lock_token
-    return live.time > record.ended
+    return waited and live.time > record.ended
 
 
 def _observed(live: LivePlacement) -> ObservedPlacement:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 FORMAT = 1
 MAX_TEXT = 500
+Word = Literal["free", "held", "expired", "dead"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,16 @@ class LockState:
     def is_expired(self, now: str) -> bool:
         """Whether it is held by somebody who has not renewed it in time."""
         return self.held and self.expires <= now
+
+    def word(self, now: str, *, is_gone: bool) -> Word:
+        """What is known of it.
+
+        Args:
+            is_gone: the holder's process is certainly over.
+        """
+        if not self.held:
+            return "free"
+        return "dead" if is_gone else "expired" if self.is_expired(now) else "held"
 
     def describe(self, now: str) -> str:
         """One sentence for people."""

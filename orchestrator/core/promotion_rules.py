@@ -157,7 +157,7 @@ def judge_rules(
     """Return why the artifact may not go there, and what would satisfy the rule; nothing: it may.
 
     Args:
-        records: closed attempts of each environment that is required, oldest first.
+        records: closed attempts of each environment that is required, in the order of their turns, the first first.
         sha256: empty: not known.
     """
     problems = []
@@ -190,7 +190,7 @@ def _judge_one(
     if stay.rolled_back:
         return f"it was rolled back in {environment}; deploy it there again, or another version"
     wanted = timedelta(minutes=soak_minutes)
-    running = now - stay.since if stay.since is not None else timedelta()
+    running = max(now - stay.since, timedelta()) if stay.since is not None else timedelta()
     if max(running, stay.longest or timedelta()) >= wanted:
         return ""
     if stay.since is None:
@@ -220,7 +220,11 @@ class _Stay:
 
 
 def _stay(records: Iterable[Record], application: str, sha256: str) -> _Stay:
-    """Args: records: oldest first."""
+    """How long, by the moments that runners have recorded; their order is that of the records, whatever they say.
+
+    Args:
+        records: in the order of their turns, the first first.
+    """
     live: dict[tuple[str, str], tuple[str, str]] = {}
     stay = _Stay()
     for record in records:

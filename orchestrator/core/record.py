@@ -50,7 +50,7 @@ class Record:
     """One attempt. Times are ISO 8601 in UTC.
 
     Attributes:
-        id: sorts by time.
+        id: sorts by time, by the clock of its runner; the order that counts is `orchestrator.core.history.in_turn`.
         kind: `deploy`, `rollback`, ...
         ci: `name`, `url` and more of the CI job; None outside CI.
         ended: empty while the attempt is open, as `verdict`.

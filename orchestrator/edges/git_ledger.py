@@ -197,7 +197,7 @@ class GitLedger:
     def _extend(self, tree: LedgerTree, push: _Push) -> LedgerTree:
         try:
             for record in push.pushed:
-                tree, interrupted = tree.append(record)
+                tree, interrupted = tree.append(record, waited=record is not push.record)
                 if record is push.record:
                     push.interrupted = interrupted
         except GitFailureError as error:

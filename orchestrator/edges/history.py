@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
-from orchestrator.core.history import latest_entries
+from orchestrator.core.history import in_turn, latest_entries
 from orchestrator.core.history_index import Index, Indexed, index_entry, parse_index, render_index
 from orchestrator.core.ledger_entry import Entry, parse_entry
 from orchestrator.edges.clone import Clone
@@ -65,8 +65,15 @@ class History:
             os.close(descriptor)
 
     def attempts(self) -> Iterator[Indexed]:
-        """Each attempt by the last that was said of it, newest first; commits that are none of ours are left out."""
+        """Each attempt by the last that was said of it, first the one of which something was said last.
+
+        Commits that are none of ours are left out.
+        """
         return latest_entries(reversed(self._index.entries))
+
+    def turns(self) -> list[Indexed]:
+        """Each attempt by the last that was said of it, in the order of their turns, the first first."""
+        return in_turn(self.attempts())
 
     def documents(self, attempts: Iterable[Indexed]) -> Iterator[tuple[Indexed, str]]:
         """The attempts whose documents can be read, and these."""
@@ -81,17 +88,16 @@ class History:
     def events(
         self, environments: tuple[str, ...], verdicts: tuple[str, ...]
     ) -> list[tuple[Entry, bytes | None]]:
-        """Every entry of these environments with such a verdict and its document, oldest first.
+        """Every entry of these environments with such a verdict and its document, oldest first, as of the last refresh.
 
         Nothing that was said later of an attempt hides what was said before, and an entry stands before those that
         were made after it.
         """
-        tip = self._git.run("rev-parse", "--verify", "--quiet", self._ref).text
-        if not tip:
+        if not self._index.tip:
             return []
         found = [
             one
-            for one in self._entries("", tip)
+            for one in self._entries("", self._index.tip)
             if one.environment in environments and one.verdict in verdicts
         ]
         return list(self._contents(found[::-1]))
@@ -122,21 +128,25 @@ class History:
             path.unlink(missing_ok=True)
             documents.unlink(missing_ok=True)
             self._index = Index()
-        new = list(latest_entries(self._entries(self._index.tip, tip)))[::-1]
+        said = list(self._entries(self._index.tip, tip))[::-1]
+        places = self._index.places(said)
+        new = list(latest_entries(reversed(said)))[::-1]
         with open(documents, "ab") as file:
             file.truncate(self._index.documents_size)
             offset = self._index.documents_size
             lines = []
             for entry, content in self._contents(new):
-                lines.append(index_entry(entry, content, offset))
+                place = places[entry.environment, entry.id]
+                lines.append(index_entry(entry, content, place=place, offset=offset))
                 if lines[-1].length:
                     file.write(content or b"")
                     offset += lines[-1].length
             file.flush()
             os.fsync(file.fileno())
+        count = self._index.said + len(said)
         with open(path, "ab") as file:
             file.truncate(self._index.size)
-            file.write(render_index(lines, tip=tip, documents_size=offset))
+            file.write(render_index(lines, tip=tip, documents_size=offset, said=count))
         self._index = parse_index(path.read_bytes())
 
     def _path(self, what: str) -> Path:

@@ -79,10 +79,13 @@ class LedgerTree:
         """Whether any attempt there has ended."""
         return f"{environment}/last.json" in self.files
 
-    def append(self, record: Record) -> tuple[LedgerTree, tuple[Record, ...]]:
+    def append(self, record: Record, *, waited: bool = False) -> tuple[LedgerTree, tuple[Record, ...]]:
         """The tree after that event, and the attempts that were found dead with it; itself if it is there already.
 
         An attempt with a lock closes those that held the lock before it: they can do nothing any more.
+
+        Args:
+            waited: see `fold_record`.
 
         Raises:
             GitFailureError: the commit cannot be made (signed).
@@ -95,7 +98,7 @@ class LedgerTree:
                 if other.lock_token is not None and other.lock_token < record.lock_token:
                     dead.append(interrupt_record(other, ended=moment()))
                     tree = tree._append_closed(dead[-1])
-        tree = tree._append_open(record) if record.is_open else tree._append_closed(record)
+        tree = tree._append_open(record) if record.is_open else tree._append_closed(record, waited)
         return tree, tuple(dead)
 
     def _has(self, record: Record) -> bool:
@@ -108,9 +111,9 @@ class LedgerTree:
         blob = self.repository.write(render_record(record))
         return self._commit({_open_path(record): blob}, record, blob)
 
-    def _append_closed(self, record: Record) -> LedgerTree:
+    def _append_closed(self, record: Record, waited: bool = False) -> LedgerTree:
         blob = self.repository.write(render_record(record))
-        state = fold_record(self.state(record.environment), record)
+        state = fold_record(self.state(record.environment), record, waited=waited)
         changes: dict[str, str | None] = {
             f"{record.environment}/last.json": blob,
             f"{record.environment}/state.json": self.repository.write(render_state(state)),

@@ -12,7 +12,9 @@ from orchestrator.core.record import Record, parse_record, render_record
 
 
 class PendingRecords:
-    """One file for each attempt, with the last that is to be said of it.
+    """One file for each attempt, with the last that is to be said of it: `<number>+<id>.json`.
+
+    The numbers are the order in which the attempts began here; no clock is asked.
 
     Args:
         directory: made when it is needed.
@@ -41,7 +43,7 @@ class PendingRecords:
         if not self._directory.is_dir():
             return []
         records = []
-        for path in sorted(self._directory.glob("*.json")):
+        for path in sorted(self._directory.glob("*.json"), key=_turn):
             try:
                 records.append(parse_record(path.read_bytes()))
             except ValueError:
@@ -55,7 +57,7 @@ class PendingRecords:
             OSError: it cannot be written.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._directory / f"{record.id}.json"
+        path = self._path(record)
         temporary = path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
@@ -67,4 +69,19 @@ class PendingRecords:
 
     def remove(self, record: Record) -> None:
         """Nothing of that attempt waits any more."""
-        (self._directory / f"{record.id}.json").unlink(missing_ok=True)
+        self._path(record).unlink(missing_ok=True)
+
+    def _path(self, record: Record) -> Path:
+        """The attempt's file; where it has none, one after all the others."""
+        others = sorted(self._directory.glob("*.json"), key=_turn)
+        for path in others:
+            if path.stem.rpartition("+")[2] == record.id:
+                return path
+        number = _turn(others[-1])[0] + 1 if others else 1
+        return self._directory / f"{number:04}+{record.id}.json"
+
+
+def _turn(path: Path) -> tuple[int, str]:
+    """What files are sorted by; those that earlier versions wrote have no number, and come first."""
+    number, plus, _ = path.stem.partition("+")
+    return (int(number) if plus and number.isdecimal() else 0, path.name)

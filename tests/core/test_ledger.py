@@ -146,7 +146,8 @@ def test_hold_stays_in_force_through_later_attempts_until_it_is_lifted() -> None
 def test_attempt_that_arrives_late_changes_nothing_newer(token: int | None) -> None:
     state = fold_record(EMPTY, attempt(2, holds=({"id": "h1"},)))
 
-    late = fold_record(state, attempt(1, replace(LIVE, version="1.0"), lock_token=token, holds=()))
+    record = attempt(1, replace(LIVE, version="1.0"), lock_token=token, holds=())
+    late = fold_record(state, record, waited=True)
 
     assert late.placements == state.placements
     assert late.holds == state.holds
@@ -234,12 +235,15 @@ def test_open_attempt_runs_as_long_as_it_has_the_lock() -> None:
         acquire_lock(None, holder, environment="production", stack="", now="1", expires="2"), token=7
     )
 
-    assert verdict_of(CLOSED, held) == "success"
-    assert verdict_of(OPEN, None) == "open"
-    assert verdict_of(replace(OPEN, lock_token=None), held) == "open"
-    assert verdict_of(OPEN, held) == "running"
-    assert verdict_of(OPEN, replace(held, token=8)) == "interrupted?"
-    assert verdict_of(OPEN, release_lock(held, fenced=False)) == "interrupted?"
+    assert verdict_of(CLOSED, held, "held") == "success"
+    assert verdict_of(OPEN, None, "") == "open"
+    assert verdict_of(replace(OPEN, lock_token=None), held, "held") == "open"
+    assert verdict_of(OPEN, held, "held") == "running"
+    assert verdict_of(OPEN, held, "dead") == "interrupted (dead)"
+    assert verdict_of(OPEN, held, "expired") == "open (expired)"
+    assert verdict_of(OPEN, replace(held, token=8), "held") == "interrupted?"
+    assert verdict_of(OPEN, replace(held, token=8), "dead") == "interrupted?"
+    assert verdict_of(OPEN, release_lock(held, fenced=False), "free") == "interrupted?"
 
 
 def test_moments_compare_whatever_way_utc_is_written() -> None:
@@ -290,18 +294,19 @@ def test_state_is_json_that_says_its_format() -> None:
 
 def test_index_is_read_back_after_each_update() -> None:
     document = render_record(CLOSED)
-    one = index_entry(entry(CLOSED.id, "success"), document, 0)
-    other = index_entry(entry("b", "open"), None, len(document))
-    first = render_index([one], tip="c1", documents_size=len(document))
+    one = index_entry(entry(CLOSED.id, "success"), document, place=0, offset=0)
+    other = index_entry(entry("b", "open"), None, place=2, offset=len(document))
+    first = render_index([one], tip="c1", documents_size=len(document), said=2)
 
-    found = parse_index(first + render_index([other], tip="c2", documents_size=len(document)))
+    found = parse_index(first + render_index([other], tip="c2", documents_size=len(document), said=3))
 
     assert (found.tip, found.entries, found.documents_size) == ("c2", (one, other), len(document))
     assert (one.started, one.applications, one.length) == (CLOSED.started, ("shop-site",), len(document))
+    assert (one.lock_token, other.lock_token, found.said) == (CLOSED.lock_token, None, 3)
     assert (one.problem, one.is_open) == ("", False)
     assert (other.problem, other.length, other.is_open) == ("its document is missing", 0, True)
     assert parse_index(first) == Index(
-        tip="c1", entries=(one,), size=len(first), documents_size=len(document)
+        tip="c1", entries=(one,), size=len(first), documents_size=len(document), said=2
     )
 
 
@@ -315,10 +320,10 @@ def test_index_is_read_back_after_each_update() -> None:
     ],
 )
 def test_document_that_is_none_is_a_problem_of_its_attempt(document: bytes, problem: str) -> None:
-    assert problem in index_entry(entry("x", "success"), document, 0).problem
+    assert problem in index_entry(entry("x", "success"), document, place=0, offset=0).problem
 
 
-@pytest.mark.parametrize("rest", [b"[", b'["c","id"', b'[]\n["c"]\n', b'[]\n["tip","c3",1]'])
+@pytest.mark.parametrize("rest", [b"[", b'["c","id"', b'[]\n["c"]\n', b'[]\n["tip","c3",1,1]'])
 def test_update_that_did_not_end_is_left_out(rest: bytes) -> None:
     one = Indexed(
         commit="c",
@@ -327,16 +332,26 @@ def test_update_that_did_not_end_is_left_out(rest: bytes) -> None:
         verdict="open",
         started="x",
         applications=(),
+        place=0,
+        lock_token=None,
         offset=0,
         length=1,
     )
-    whole = render_index([one], tip="c1", documents_size=1)
+    whole = render_index([one], tip="c1", documents_size=1, said=1)
 
     assert parse_index(whole + rest) == parse_index(whole)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b'[]\n["tip",1]\n', b'[]\n[1]\n["tip","c",1]\n', b'x\n["tip","c",1]\n']
+    "content",
+    [
+        b"",
+        b"{}",
+        b'[]\n["tip",1]\n',
+        b'[]\n["tip","c",1]\n',
+        b'[]\n[1]\n["tip","c",1,1]\n',
+        b'x\n["tip","c",1,1]\n',
+    ],
 )
 def test_broken_index_says_nothing(content: bytes) -> None:
     assert parse_index(content) == Index()

@@ -54,6 +54,13 @@ def test_fence_stays_until_every_host_was_shown_a_token() -> None:
     assert (lifted.fence, lifted.broken, lifted.held) == (False, None, False)
 
 
+def test_word_says_what_is_known_of_the_holder() -> None:
+    assert HELD.word(NOW, is_gone=False) == "held"
+    assert HELD.word(LATER, is_gone=False) == "expired"
+    assert HELD.word(LATER, is_gone=True) == "dead"
+    assert release_lock(HELD, fenced=False).word(LATER, is_gone=True) == "free"
+
+
 @pytest.mark.parametrize(("now", "expected"), [(NOW, False), (LATER, True), ("2027", True)])
 def test_expiry(now: str, expected: bool) -> None:
     assert HELD.is_expired(now) is expected

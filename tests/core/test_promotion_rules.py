@@ -118,6 +118,17 @@ def test_attempt_that_changes_nothing_does_not_interrupt() -> None:
     assert was_deployed((record(1), same), "shop", GOOD)
 
 
+def test_clock_that_was_ahead_gives_no_time_that_has_not_passed() -> None:
+    ahead = record(15)
+    assert judge(ahead) == ""
+    assert judge(ahead, soak=5).startswith(
+        "it has been in staging for 0 of 5 minutes; wait until 2026-11-24T15:05"
+    )
+    over = record(4, placement(OTHER, version="3"))
+    assert judge(ahead, over, soak=5).startswith("it was in staging for less than 5 minutes")
+    assert judge(ahead, replace(over, kind="rollback")).startswith("it was rolled back in staging")
+
+
 def test_time_that_is_over_counts_unless_it_ended_in_a_rollback() -> None:
     over = record(4, placement(OTHER, version="3"))
     assert judge(record(1), over, soak=180) == ""

@@ -163,7 +163,7 @@ def test_record_that_cannot_be_pushed_is_kept_and_pushed_once_by_the_next_comman
         assert isinstance(recorded.problem, LedgerError)
         assert recorded.pending in recorded.problem.resolution
     kept = Path(recorded.pending)
-    assert kept == clone / ".git" / "orchestrator" / "pending" / f"{record.id}.json"
+    assert kept == clone / ".git" / "orchestrator" / "pending" / f"0001+{record.id}.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert parse_record(kept.read_bytes()) == closed(record)
     away.rename(remote)
@@ -183,7 +183,7 @@ def test_process_that_dies_before_its_push_leaves_the_record(
     hook.write_text(f"#!/bin/sh\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.1; done\n")
     hook.chmod(0o755)
     worker = start_worker(str(clone), "append", "x", "1")
-    pending = clone / ".git" / "orchestrator" / "pending" / "x-0.json"
+    pending = clone / ".git" / "orchestrator" / "pending" / "0001+x-0.json"
     try:
         wait_for(pending.exists)
     finally:

@@ -165,6 +165,34 @@ def test_open_attempt_is_running_while_it_has_the_lock(clone: Path) -> None:
         held.release(fenced=False)
     assert " interrupted? " in run(clone, "history", "production")
     assert "deploy to production: open" in run(clone, "show", "run-1")
+    (found,) = json.loads(run(clone, "history", "production", "--json", "-"))["attempts"]
+    assert (found["state"], found["verdict"], found["now"]) == ("open", None, "interrupted?")
+
+
+def test_open_attempt_of_a_holder_that_was_killed_here_says_so(clone: Path) -> None:
+    worker = start_worker(str(clone), "hold")
+    assert worker.stdout is not None
+    token = json.loads(worker.stdout.readline())["token"]
+    with state_of(clone) as state:
+        state.ledger.close(closed(make_record("before-1")))
+        state.ledger.open(make_record("run-1", lock_token=token))
+    assert " running " in run(clone, "history", "production")
+    worker.kill()
+    worker.communicate()
+    assert " interrupted (dead) " in run(clone, "history", "production")
+    newest, before = json.loads(run(clone, "history", "production", "--json", "-"))["attempts"]
+    assert (newest["id"], newest["verdict"], newest["now"]) == ("run-1", None, "interrupted (dead)")
+    assert "now" not in before
+
+
+def test_open_attempt_whose_lock_has_expired_says_so(clone: Path) -> None:
+    with state_of(clone, "[lock]\nexpiry_seconds = 5") as state:
+        held = state.lock("production", this_process(repository_of(clone))).acquire(timeout_seconds=0)
+        state.ledger.open(make_record("run-1", lock_token=held.token))
+        held.stop()
+        end = moment(5)
+        wait_for(lambda: moment() >= end)
+        assert " open (expired) " in run(clone, "history", "production")
 
 
 def test_lock_is_shown_and_broken_with_a_reason(clone: Path, remote: Path) -> None:

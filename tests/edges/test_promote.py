@@ -11,6 +11,7 @@ import pytest
 from orchestrator.edges.clock import moment
 from tests.edges.branches import MANIFEST, Branches
 from tests.edges.remotes import git, make_clone, make_placement, make_record, state_of
+from tests.edges.test_protection import make_ssh_key
 
 pytestmark = pytest.mark.usefixtures("isolated_git")
 
@@ -32,9 +33,10 @@ def deployed(
     at: str = "",
     number: int = 1,
     kind: str = "deploy",
+    settings: str = "",
     **overrides: Any,
 ) -> None:
-    """The ledger says so."""
+    """The ledger says so, where `settings` place it."""
     placements = tuple(
         make_placement(
             application=name,
@@ -61,7 +63,7 @@ def deployed(
         lock_token=number,
         **overrides,
     )
-    with state_of(branches.clone) as state:
+    with state_of(branches.clone, settings) as state:
         assert state.ledger.close(record).problem is None
 
 
@@ -242,6 +244,25 @@ def test_rule_asks_the_ledger_for_these_bytes_and_that_long(branches: Branches) 
     assert "may not be promoted" in branches.run(
         "promote", "dev", "--to", "production", "-a", "api", expect=42
     )
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_clock_of_a_runner_that_is_wrong_by_a_day_hides_no_rollback(
+    branches: Branches, tmp_path: Path, signed: bool
+) -> None:
+    public, _ = make_ssh_key(tmp_path, "ci")
+    signing = f'[ledger]\nsigning_key = "{tmp_path / "key-ci"}"\n' if signed else ""
+    with_rules(branches, f'[keys]\nci = "{public}"\n{RULES}' if signed else RULES)
+    branches.run("set", "api=2", "-b", "dev", "--push", "--no-pin")
+    deployed(branches, "staging", {"api": "1"}, at="2026-11-01T09:00:00Z", number=1, settings=signing)
+    deployed(branches, "staging", {"api": "2"}, at="2026-11-02T10:00:00Z", number=2, settings=signing)
+    behind = "2026-11-01T10:05:00Z"
+    deployed(branches, "staging", {"api": "1"}, at=behind, number=3, kind="rollback", settings=signing)
+    output = branches.run("promote", "dev", "--to", "production", "--push", expect=42)
+    assert "it was rolled back in staging" in output
+    branches.run("promote", "staging@now", "--to", "production")
+    branches.run("promote", "staging@now", "--to", "dev", "--push")
+    assert branches.versions("dev")["api"] == "1"
 
 
 def test_rules_are_the_target_s_and_not_those_of_what_is_promoted(branches: Branches) -> None:

@@ -29,14 +29,14 @@ WantedBy=multi-user.target
 # Asks without an end, and notes each answer that is none.
 CLIENT = f"""\
 import json, os, time, urllib.request
-asked, failed = 0, []
+asked, failed, pace_seconds = 0, [], 0.005
 while not os.path.exists("/run/client.stop"):
     asked += 1
     try:
         urllib.request.urlopen("http://127.0.0.1:{PORT}/", timeout=2).read()
     except OSError as error:
         failed.append(str(error))
-    time.sleep(0.005)
+    time.sleep(pace_seconds)
 with open("/run/client.json.new", "w") as file:
     json.dump([asked, failed], file)
 os.rename("/run/client.json.new", "/run/client.json")

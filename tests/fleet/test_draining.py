@@ -28,13 +28,14 @@ backend web
 """
 CLIENT = """\
 import http.client, time, urllib.request
+pace_seconds = 0.01
 while True:
     try:
         urllib.request.urlopen("http://127.0.0.1:8000/index.html", timeout=5).read()
         print("good", flush=True)
     except (OSError, http.client.HTTPException):
         print("failed", flush=True)
-    time.sleep(0.01)
+    time.sleep(pace_seconds)
 """
 
 
