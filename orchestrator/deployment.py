@@ -23,10 +23,11 @@ from orchestrator.core.drain_plan import (
     still_drained,
     without_removed,
 )
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.inventory import Run, render_deployment, render_run
 from orchestrator.core.model import Desired, Host
 from orchestrator.core.observed import ObservedHost
-from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
+from orchestrator.core.outcome import Outcome, fold_outcome
 from orchestrator.core.own_outcome import mark_own_failures
 from orchestrator.core.plan import Plan
 from orchestrator.core.rollout_text import describe_live

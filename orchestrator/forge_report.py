@@ -18,9 +18,9 @@ from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
     from orchestrator.attempt import Attempt
+    from orchestrator.core.host_report import HostReport
     from orchestrator.core.lock_state import LockState
     from orchestrator.core.observed import ObservedHost
-    from orchestrator.core.outcome import HostReport
     from orchestrator.core.plan import Plan
     from orchestrator.core.record import Record
     from orchestrator.core.settings import Settings

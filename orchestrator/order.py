@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.core.ci import CiRun
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.lock_state import LockState
 from orchestrator.core.observed import ObservedHost
-from orchestrator.core.outcome import HostReport
 from orchestrator.core.plan import Plan
 from orchestrator.core.required_plan import RequiredPlan
 from orchestrator.intent import Intent, Target

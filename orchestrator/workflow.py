@@ -16,10 +16,11 @@ from typing import Any
 from orchestrator.core.artifacts import ResolvedArtifact
 from orchestrator.core.compile import compile_plan, select_placements
 from orchestrator.core.drains import balancers_of as names_of_balancers
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.inventory import Run, render_inventory
 from orchestrator.core.model import Artifact, Desired, Host, Reference
 from orchestrator.core.observed import ObservedHost, parse_observed
-from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
+from orchestrator.core.outcome import Outcome, fold_outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.windows import judge_windows
 from orchestrator.edges.clock import moment

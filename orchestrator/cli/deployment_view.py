@@ -19,9 +19,10 @@ from orchestrator.edges.ci import LogGroups
 
 if TYPE_CHECKING:
     from orchestrator.attempt import Attempt
+    from orchestrator.core.host_report import HostReport
     from orchestrator.core.lock_state import LockState
     from orchestrator.core.observed import ObservedHost
-    from orchestrator.core.outcome import HostReport, Outcome
+    from orchestrator.core.outcome import Outcome
     from orchestrator.core.plan import Plan
     from orchestrator.errors import OrchestratorError
     from orchestrator.intent import Intent

@@ -20,9 +20,14 @@ def starting_ansible(
     Args:
         expected: whether there will be work for it, as far as can be guessed; else it starts when there is.
     """
-    from orchestrator.edges.runner import Workspace
+    from orchestrator.edges.preparing import Wanted, prepare_ansible, private_directory
 
-    with Workspace.open() as workspace:
-        if expected:
-            workspace.prepare(playbook, check=check, diff=diff, forks=forks)
-        yield workspace
+    with private_directory() as path, contextlib.ExitStack() as opened:
+        wanted = Wanted(playbook=playbook, check=check, diff=diff, forks=forks)
+        prepared = prepare_ansible(path, wanted) if expected else None
+        if prepared is not None:
+            opened.callback(prepared.close)
+        from orchestrator.edges.runner import Workspace
+
+        with Workspace(path, prepared).until_closed() as workspace:
+            yield workspace

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.cli.tables import make_console
 from orchestrator.core.drain_plan import drains_in
-from orchestrator.core.outcome import HostReport
+from orchestrator.core.host_report import HostReport
 
 DOING = {
     "observe": "observing",

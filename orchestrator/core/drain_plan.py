@@ -13,10 +13,11 @@ from orchestrator.core.drains import (
     places_of,
     render_drain,
 )
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.leaving import leaving_drain
 from orchestrator.core.model import Desired, Placement
 from orchestrator.core.observed import ObservedHost
-from orchestrator.core.outcome import FINE, HostReport, Outcome
+from orchestrator.core.outcome import FINE, Outcome
 from orchestrator.core.plan import Plan, Step
 
 Drains = Mapping[int, Mapping[str, list[dict[str, Any]]]]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.plan import Plan, Step
 
 Result = Literal[
@@ -37,22 +38,6 @@ _RESULTS: Mapping[str, Result] = {
 }
 _HOOKED = ("stage", "once", "activate")
 _BACK = ("switched_back", "removed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostReport:
-    """What one task on one host ended with.
-
-    Attributes:
-        phase: `stage`, `once`, `activate`, `smoke`, `settle`, `undo`, `prune`, `observe` or `probe`.
-        status: `started`, `ok`, `failed` or `unreachable`.
-        result: the task's result; `placements` as the host program writes them.
-    """
-
-    host: str
-    phase: str
-    status: Literal["started", "ok", "failed", "unreachable"]
-    result: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

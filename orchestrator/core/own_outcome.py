@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orchestrator.core.outcome import FINE, HostReport, Outcome
+from orchestrator.core.host_report import HostReport
+from orchestrator.core.outcome import FINE, Outcome
 
 _CERTAIN = ("stage", "activate")
 

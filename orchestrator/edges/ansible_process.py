@@ -6,6 +6,7 @@ events are only enqueued, and a cancel callback is always passed.
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.core.outcome import HostReport
+from orchestrator.core.host_report import HostReport
 from orchestrator.errors import AnsibleError
 
 KEPT_VARIABLES = (
@@ -102,6 +103,8 @@ class EventStream:
 
     def start(self) -> None:
         """The process begins; its events are kept until somebody iterates."""
+        # Here, and not while this thread imports something else: the process would begin much later.
+        importlib.import_module("ansible_runner.interface")
         self._thread.start()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from typing import Any
 
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.model import Reference
-from orchestrator.core.outcome import HostReport
 from orchestrator.edges.early_channels import EarlyChannels
 from orchestrator.edges.runner import PlaybookRun, Workspace
 

@@ -15,12 +15,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.drain_plan import Drains
-from orchestrator.core.model import Reference
-from orchestrator.edges.credentials import SecretSource
-from orchestrator.edges.early_channels import EarlyChannels
+if TYPE_CHECKING:
+    from orchestrator.core.drain_plan import Drains
+    from orchestrator.core.model import Reference
+    from orchestrator.edges.credentials import SecretSource
+    from orchestrator.edges.early_channels import EarlyChannels
 
 QUESTION_BYTES = 64 << 20
 CLOSED = {"error": "the orchestrator has ended"}

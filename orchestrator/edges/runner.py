@@ -1,23 +1,20 @@
 """ansible-runner: one playbook run from a private directory that is gone afterwards.
 
-Follows what is known of ansible-runner 2.4: settings and extra-vars are files of ours (0600 in a 0700
-directory), and a run without `playbook_on_stats` is not a finished one.
+Follows what is known of ansible-runner 2.4: a run without `playbook_on_stats` is not a finished one, unless its
+action has said that everything is done.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.model import Host, Reference
-from orchestrator.core.outcome import HostReport
 from orchestrator.core.ssh import quick_key_exchange, render_known_hosts, render_ssh_config
 from orchestrator.core.unsafe_yaml import render_unsafe_yaml
 from orchestrator.edges.ansible_content import ansible_content
@@ -25,14 +22,17 @@ from orchestrator.edges.ansible_process import STATISTICS, EventStream, ansible_
 from orchestrator.edges.credentials import SecretSource
 from orchestrator.edges.early_channels import EarlyChannels, open_early
 from orchestrator.edges.playbook_server import PlaybookServer, Rollout
-from orchestrator.edges.process_identity import is_gone, this_process_identity
+from orchestrator.edges.preparing import (
+    Prepared,
+    Wanted,
+    default_forks,
+    prepare_ansible,
+    private_directory,
+    write_private,
+)
 from orchestrator.edges.ssh_agent import keys_in_agent
 from orchestrator.errors import AnsibleError
 
-PREFIX, OWNER = "orch-", "owner"
-# How often ansible looks for results (seconds); its own 0.001 costs half of a core while a task runs.
-ANSIBLE_CONFIGURATION = "[defaults]\ninternal_poll_interval = 0.02\n"
-SOCKET_VARIABLE = "ORCHESTRATOR_SOCKET"
 Decide = Callable[[tuple[HostReport, ...]], Rollout]
 
 
@@ -56,54 +56,36 @@ class PlaybookRun:
 class Workspace:
     """A private directory for all playbook runs of one command; ssh connections are shared by them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, prepared: Prepared | None = None) -> None:
         self.path = path
         self._hosts: tuple[Host, ...] = ()
         self._secrets: SecretSource | None = None
         self._running: list[RunningPlaybook] = []
         self._channels: list[EarlyChannels] = []
-        self._prepared: tuple[tuple[object, ...], EventStream, PlaybookServer] | None = None
+        self._prepared = prepared
 
     @classmethod
     @contextlib.contextmanager
     def open(cls) -> Iterator[Workspace]:
-        """The directory exists while the context is open, and whatever runs in it."""
-        remove_abandoned(Path(tempfile.gettempdir()))
-        workspace = cls(Path(tempfile.mkdtemp(prefix=PREFIX)))
-        write_private(workspace.path / OWNER, this_process_identity())
-        try:
-            (workspace.path / "cp").mkdir(mode=0o700)
+        """One in a directory of its own, which exists while the context is open."""
+        with private_directory() as path, cls(path).until_closed() as workspace:
             yield workspace
+
+    @contextlib.contextmanager
+    def until_closed(self) -> Iterator[Workspace]:
+        """Whatever runs in it has ended when the context is closed."""
+        try:
+            yield self
         finally:
-            workspace._close_all()
-            _close_connections(workspace.path / "cp")
-            shutil.rmtree(workspace.path, ignore_errors=True)
+            self._close_all()
 
     def prepare(
         self, playbook: str, *, check: bool = False, diff: bool = False, forks: int | None = None
     ) -> None:
-        """Ansible starts and waits for its inventory, which saves the `start` that asks for the same most of a second.
-
-        Nothing has to be known of hosts yet, and none is asked.
-        """
-        self._close_all()
-        content = ansible_content()
-        for name in ("env", "inventory", "artifacts"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
-            (self.path / name).mkdir(mode=0o700)
-        write_private(self.path / "inventory" / "hosts.yml", "")
-        write_private(self.path / "env" / "extravars", "{}")
-        flags = " ".join(flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted)
-        write_private(self.path / "env" / "cmdline", f"--forks {forks or default_forks()} {flags}\n")
-        write_private(self.path / "ansible.cfg", ANSIBLE_CONFIGURATION)
-        write_private(self.path / "env" / "settings", "pexpect_timeout: 0.1\npexpect_use_poll: true\n")
-        socket = self.path / "socket"
-        environment = {**ansible_environment(self.path, content), SOCKET_VARIABLE: str(socket)}
-        stream = EventStream(self.path, content / "playbooks" / f"{playbook}.yml", environment)
-        server = PlaybookServer(socket, stream.report, stream.finish)
-        self._prepared = ((playbook, check, diff, forks), stream, server)
-        server.start()
-        stream.start()
+        """Ansible starts, which saves the `start` that asks for the same most of a second; see `prepare_ansible`."""
+        self._close_runs()
+        wanted = Wanted(playbook=playbook, check=check, diff=diff, forks=forks)
+        self._prepared = prepare_ansible(self.path, wanted)
 
     @property
     def is_prepared(self) -> bool:
@@ -175,10 +157,11 @@ class Workspace:
             channels: what the playbook's action, which works on all hosts, may take over.
         """
         assert self._secrets is not None
-        if self._prepared is None or self._prepared[0] != (playbook, check, diff, forks):
+        wanted = Wanted(playbook=playbook, check=check, diff=diff, forks=forks)
+        if self._prepared is None or self._prepared.wanted != wanted:
             self.prepare(playbook, check=check, diff=diff, forks=forks)
         assert self._prepared is not None
-        _, stream, server = self._prepared
+        stream, server = self._prepared.stream, self._prepared.server
         self._prepared = None
         running = RunningPlaybook(hosts=frozenset(inventory["all"]["hosts"]), stream=stream, server=server)
         self._running.append(running)
@@ -202,14 +185,15 @@ class Workspace:
         self._channels.append(channels)
         return channels
 
-    def _close_all(self) -> None:
+    def _close_runs(self) -> None:
         if self._prepared is not None:
-            _, stream, server = self._prepared
+            self._prepared.close()
             self._prepared = None
-            stream.close()
-            server.close()
         while self._running:
             self._running.pop().close()
+
+    def _close_all(self) -> None:
+        self._close_runs()
         while self._channels:
             self._channels.pop().close()
 
@@ -322,19 +306,6 @@ def _follow(
     )
 
 
-def remove_abandoned(parent: Path) -> None:
-    """Private directories there whose commands were killed on this machine are gone, with nobody else's."""
-    for owner in parent.glob(f"{PREFIX}*/{OWNER}"):
-        with contextlib.suppress(OSError):
-            if owner.stat().st_uid == os.getuid() and is_gone(owner.read_text(encoding="utf-8")):
-                shutil.rmtree(owner.parent, ignore_errors=True)
-
-
-def default_forks() -> int:
-    """How many hosts are worked on at once: bounded by what this machine bears."""
-    return min(10 * (os.cpu_count() or 1), 50)
-
-
 def supported_key_exchanges(hosts: Iterable[Host]) -> tuple[str, ...]:
     """What ssh here can do; nothing when no host needs it, or it cannot be asked."""
     if not any(host.connection == "ssh" for host in hosts):
@@ -344,25 +315,3 @@ def supported_key_exchanges(hosts: Iterable[Host]) -> tuple[str, ...]:
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(asked.stdout.split())
-
-
-def write_private(path: Path, content: str) -> None:
-    """A file that only we can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
-
-
-def _close_connections(directory: Path) -> None:
-    leaving = [
-        subprocess.Popen(
-            ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "leaving"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for socket in (directory.iterdir() if directory.is_dir() else ())
-    ]
-    for process in leaving:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=2)

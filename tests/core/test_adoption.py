@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from orchestrator.core.compile import compile_plan, configuration_digest, release_name
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.model import Desired
 from orchestrator.core.observed import ObservedHost, ObservedPlacement
-from orchestrator.core.outcome import HostReport, fold_outcome
+from orchestrator.core.outcome import fold_outcome
 from orchestrator.core.own_roles import OwnRole
 from orchestrator.core.plan import Plan
 from orchestrator.core.resume import resume_command

@@ -24,8 +24,9 @@ from orchestrator.core.drains import (
     describe_drain,
     places_of,
 )
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.observed import ObservedHost, parse_observed
-from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
+from orchestrator.core.outcome import Outcome, fold_outcome
 from orchestrator.core.plan import Plan
 from tests.core.builders import make_environment, make_settings, parse, problems
 from tests.core.values import make_desired, make_host, make_observed, make_placement, make_plan

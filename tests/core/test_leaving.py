@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.core.drain_plan import removed_in, render_drains, still_drained, without_removed
 from orchestrator.core.drains import CommandDrain, Drain, HaproxyDrain
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.leaving import leaving_drain
 from orchestrator.core.model import Desired
-from orchestrator.core.outcome import HostReport
 from orchestrator.core.plan import Plan
 from tests.core.builders import make_environment, parse
 from tests.core.test_compile import converged

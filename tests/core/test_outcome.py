@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.model import Strategy
 from orchestrator.core.observed import ObservedHost
-from orchestrator.core.outcome import HostReport, Outcome, SmokeOutcome, fold_outcome
+from orchestrator.core.outcome import Outcome, SmokeOutcome, fold_outcome
 from tests.core.values import make_desired, make_host, make_observed, make_placement, make_plan
 
 

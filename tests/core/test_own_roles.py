@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator.core.compile import configuration_digest
 from orchestrator.core.documents import parse_documents
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.inventory import render_placements
 from orchestrator.core.model import Reference
-from orchestrator.core.outcome import HostReport, Outcome, fold_outcome
+from orchestrator.core.outcome import Outcome, fold_outcome
 from orchestrator.core.own_outcome import mark_own_failures
 from orchestrator.core.own_roles import OwnRole, read_roles, role_problem
 from orchestrator.core.settings import Settings

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.host_report import HostReport
 from orchestrator.core.inventory import Run, render_by_hand, render_placements
 from orchestrator.core.markdown import render_review
 from orchestrator.core.model import Desired
 from orchestrator.core.observed import ObservedPlacement
-from orchestrator.core.outcome import HostReport, fold_outcome
+from orchestrator.core.outcome import fold_outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.pruning import WARNING, check_pruning
 from orchestrator.core.rollout_text import describe_order

@@ -22,7 +22,7 @@ from orchestrator.edges import early_channels
 from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.early_channels import FRESH_SECONDS, EarlyChannels, open_early
 from orchestrator.edges.playbook_server import PlaybookServer
-from orchestrator.edges.runner import SOCKET_VARIABLE
+from orchestrator.edges.preparing import SOCKET_VARIABLE
 from tests.core.values import make_host
 from tests.edges.host import Host
 from tests.edges.remotes import wait_for

@@ -96,8 +96,10 @@ def test_deployment_that_converged_starts_none_until_a_branch_moves(ground: Grou
 
 def test_ansible_that_nobody_expected_to_need_starts_when_it_is_needed(ground: Ground) -> None:
     ground.deploy()
+    connections(ground)
     shutil.rmtree(ground.top / "srv" / "h1" / "site")
     assert results(ground.deploy()) == {"h1": "deployed", "h2": "unchanged"}
+    assert connections(ground) == ["h1", "h2"]
     assert set(ground.live().values()) == {"1"}
 
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from orchestrator.edges.preparing import OWNER, remove_abandoned
 from orchestrator.edges.process_identity import is_gone, this_process_identity
-from orchestrator.edges.runner import OWNER, remove_abandoned
 
 IDENTITY = (
     "from orchestrator.edges.process_identity import this_process_identity as me; print(me(), flush=True)"
