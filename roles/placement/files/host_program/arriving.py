@@ -3,8 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
-from host_program import fetch
+from host_program import archives, fetch, trees
+from host_program.problems import Problem
+
+
+def unpack(artifact, secrets, unpacked):
+    """The tree of a tar, unpacked while it comes and verified when all of it has come; None where that is not possible.
+
+    A zip is read from its end. Without its size nobody could say whether it unpacks to absurdly more; one that unpacks
+    to much more is verified first.
+    """
+    if artifact["packing"] != "tar" or not artifact["size_bytes"] or artifact.get("image"):
+        return None
+    trees.make_root(unpacked)
+    # What the controller sends comes once, and was looked at there.
+    is_sent = "upload" in artifact or artifact.get("local")
+    ratio = archives.MAX_RATIO if is_sent else archives.MAX_RATIO_UNVERIFIED
+    tree = archives.Tree(unpacked, artifact["size_bytes"], artifact["strip_components"], ratio=ratio)
+    arriving = Arriving(artifact, secrets)
+    try:
+        try:
+            archives.unpack_tar(arriving, tree)
+        except Problem as problem:
+            if problem.kind == "archive":
+                arriving.verify()  # that these are other bytes says more
+            raise
+        arriving.verify()
+        tree.finish()
+    except Problem as problem:
+        mixed = arriving.began_anew and problem.kind in ("archive", "checksum")
+        if not mixed and not (tree.is_too_much and problem.kind == "archive" and not is_sent):
+            raise
+        shutil.rmtree(unpacked)
+        return None
+    return tree
 
 
 class Arriving:
