@@ -69,9 +69,8 @@ class Tree:
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
             raise _bad("has a member that leaves the release: " + _shown(name))
-        if len(os.fsencode(name)) > MAX_PATH_BYTES or any(
-            len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts
-        ):
+        length = len if name.isascii() else _bytes_of
+        if length(name) > MAX_PATH_BYTES or max(map(length, parts), default=0) > MAX_NAME_BYTES:
             raise _bad("has a member whose name is too long: " + _shown(name))
         parts = parts[self._strip :]
         return "/".join(parts) or None
@@ -187,6 +186,10 @@ class Tree:
     def _bound(self):
         if max(self._members, len(self.entries)) > MAX_MEMBERS:
             raise _bad("has more than {} members".format(MAX_MEMBERS))
+
+
+def _bytes_of(name):
+    return len(os.fsencode(name))
 
 
 def _bad(what):
