@@ -69,9 +69,8 @@ class Tree:
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
             raise _bad("has a member that leaves the release: " + _shown(name))
-        if len(os.fsencode(name)) > MAX_PATH_BYTES or any(
-            len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts
-        ):
+        length = len if name.isascii() else _bytes_of
+        if length(name) > MAX_PATH_BYTES or max(map(length, parts), default=0) > MAX_NAME_BYTES:
             raise _bad("has a member whose name is too long: " + _shown(name))
         parts = parts[self._strip :]
         return "/".join(parts) or None
@@ -80,21 +79,26 @@ class Tree:
         missing = []
         while path and path not in self.entries:
             missing.append(path)
-            path = posixpath.dirname(path)
+            path = _parent(path)
         if path and self.entries[path]["type"] != "directory":
             raise _bad("has {} both as a directory and as something else".format(_shown(path)))
         for one in reversed(missing):
             self.entries[one] = {"type": "directory", "mode": 0o755}
             self._bound()
             if self.root is not None:
-                os.mkdir(os.path.join(self.root, one), 0o755)
+                os.mkdir(self._at(one), 0o755)
 
     def add_file(self, path, mode, size_bytes, chunks):
-        """Args: chunks: the content in pieces; their sum is held against `size_bytes`."""
+        """The file is there.
+
+        Args:
+            size_bytes: what the archive says; None where it says that later, then every piece counts as it comes.
+            chunks: the content in pieces; their sum is held against `size_bytes`.
+        """
         if path in self.entries:
             raise _bad("has {} twice".format(_shown(path)))
-        self.add_directory(posixpath.dirname(path))
-        self.count(size_bytes)
+        self.add_directory(_parent(path))
+        self.count(size_bytes or 0)
         mode = 0o755 if mode & 0o111 else 0o644
         hasher, written = hashlib.sha256(), 0
         if self.root is None:
@@ -103,24 +107,42 @@ class Tree:
                 if self.reads:
                     hasher.update(chunk)
         else:
-            target = os.path.join(self.root, path)
+            target = self._at(path)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(target, flags, mode)
             try:
                 for chunk in chunks:
                     written += len(chunk)
-                    if written > size_bytes:
+                    if size_bytes is None:
+                        self.count(len(chunk))
+                    elif written > size_bytes:
                         break
                     hasher.update(chunk)
-                    view = memoryview(chunk)
-                    while view:
-                        view = view[os.write(descriptor, view) :]
+                    done = os.write(descriptor, chunk)
+                    while done < len(chunk):
+                        done += os.write(descriptor, memoryview(chunk)[done:])
                 os.fchmod(descriptor, mode)
             finally:
                 os.close(descriptor)
+        if size_bytes is None:
+            size_bytes = written
         if written != size_bytes and (self.reads or written):
             raise _bad("says that {} has {} bytes, and it has others".format(_shown(path), size_bytes))
         self.entries[path] = {"type": "file", "mode": mode, "size": size_bytes, "sha256": hasher.hexdigest()}
+
+    def make_executable(self, path):
+        """The file, which was added, is executable."""
+        self.entries[path]["mode"] = 0o755
+        os.chmod(self._at(path), 0o755)
+
+    def make_link(self, path):
+        """The file, which was added, becomes a link to what its content says."""
+        self.size_bytes -= self.entries.pop(path)["size"]
+        target = self._at(path)
+        with open(target, "rb") as file:
+            content = file.read()
+        os.unlink(target)
+        self.add_link(path, content.decode("utf-8"))
 
     def add_link(self, path, target):
         if path in self.entries:
@@ -128,16 +150,16 @@ class Tree:
         inside = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         if not target or target.startswith("/") or inside == ".." or inside.startswith("../"):
             raise _leaving(path, target)
-        self.add_directory(posixpath.dirname(path))
+        self.add_directory(_parent(path))
         self.entries[path] = {"type": "link", "target": target}
 
     def add_hard_link(self, path, target):
         known = self.entries.get(target)
         if known is None or known["type"] != "file" or path in self.entries:
             raise _bad("has a hard link to something that is no file before it: " + _shown(path))
-        self.add_directory(posixpath.dirname(path))
+        self.add_directory(_parent(path))
         if self.root is not None:
-            os.link(os.path.join(self.root, target), os.path.join(self.root, path))
+            os.link(self._at(target), self._at(path))
         self.entries[path] = dict(known)
 
     def finish(self):
@@ -154,7 +176,7 @@ class Tree:
                 raise _leaving(path, target)
         if self.root is not None:
             for path, target in links:
-                os.symlink(target, os.path.join(self.root, path))
+                os.symlink(target, self._at(path))
 
     def _ends_inside(self, path):
         """Whether the kernel stays inside the release when it follows that link and those on its way."""
@@ -184,9 +206,20 @@ class Tree:
             self.is_too_much = True
             raise _bad("unpacks to more than {} times its size".format(self._ratio))
 
+    def _at(self, path):
+        return self.root + "/" + path
+
     def _bound(self):
         if max(self._members, len(self.entries)) > MAX_MEMBERS:
             raise _bad("has more than {} members".format(MAX_MEMBERS))
+
+
+def _parent(path):
+    return path.rpartition("/")[0]
+
+
+def _bytes_of(name):
+    return len(os.fsencode(name))
 
 
 def _bad(what):
@@ -201,7 +234,7 @@ def _shown(name):
     return ascii(name if len(name) <= 200 else name[:200] + "...")
 
 
-def _unreadable(error):
+def unreadable(error):
     """What an error of a parser means: the archive is broken, unless it comes from the disk or the network.
 
     The libraries promise no types of errors for damaged bytes: struct.error, TypeError, IndexError were seen.
@@ -221,7 +254,7 @@ def unpack_zip(file, tree):
             for info in archive.infolist():
                 _unpack_zip_member(archive, file, info, tree)
     except Exception as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
 
 
 def _unpack_zip_member(archive, file, info, tree):
@@ -287,7 +320,7 @@ def unpack_tar(file, tree):
         if unpacked is not None:
             unpacked.finish()
     except Exception as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
     finally:
         if unpacked is not None:
             unpacked.close()

@@ -3,8 +3,57 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
-from host_program import fetch
+from host_program import archives, fetch, trees
+from host_program.problems import Problem
+
+
+def unpack(artifact, secrets, unpacked):
+    """The tree of an archive, unpacked while it comes and verified when all of it has come; None where it cannot be.
+
+    Without its size nobody could say whether it unpacks to absurdly more; one that unpacks to much more is verified
+    first. A zip that is no good, or that has to be read from its end, comes again for that, and what the controller
+    sends comes once.
+    """
+    is_zip = artifact["packing"] == "zip"
+    is_sent = "upload" in artifact or artifact.get("local")
+    if artifact["packing"] not in ("tar", "zip") or not artifact["size_bytes"] or artifact.get("image"):
+        return None
+    if is_zip and is_sent:
+        return None
+    trees.make_root(unpacked)
+    # What the controller sends was looked at there.
+    ratio = archives.MAX_RATIO if is_sent else archives.MAX_RATIO_UNVERIFIED
+    tree = archives.Tree(unpacked, artifact["size_bytes"], artifact["strip_components"], ratio=ratio)
+    arriving = Arriving(artifact, secrets)
+    try:
+        if is_zip:
+            from host_program import zip_stream
+
+            zip_stream.unpack(arriving, tree)
+        else:
+            _unpack_tar(arriving, tree)
+        tree.finish()
+    except Problem as problem:
+        doubtful = problem.kind == "archive" and (is_zip or (tree.is_too_much and not is_sent))
+        mixed = problem.kind in ("archive", "checksum") and arriving.began_anew
+        if not doubtful and not mixed:
+            raise
+        arriving.close()
+        shutil.rmtree(unpacked)
+        return None
+    return tree
+
+
+def _unpack_tar(arriving, tree):
+    try:
+        archives.unpack_tar(arriving, tree)
+    except Problem as problem:
+        if problem.kind == "archive":
+            arriving.verify()  # that these are other bytes says more
+        raise
+    arriving.verify()
 
 
 class Arriving:
@@ -32,7 +81,7 @@ class Arriving:
         missing = size - len(self._rest)
         self._rest = memoryview(b"")
         while missing > 0:
-            piece = self._next()
+            piece = self.piece()
             if not piece:
                 break
             parts.append(piece[:missing])
@@ -40,18 +89,22 @@ class Arriving:
             missing -= len(parts[-1])
         return b"".join(parts)
 
+    def close(self):
+        """Nothing more is wanted."""
+        self._source.close()
+
     def verify(self):
         """Everything has come, and is what was asked for.
 
         Raises:
             Problem: it cannot be had, or is something else.
         """
-        while self._next():
+        while self.piece():
             pass
         fetch.compare(self._artifact, self._hasher.hexdigest(), self._seen)
 
-    def _next(self):
-        """The next piece that was not here before; none at the end."""
+    def piece(self):
+        """The next bytes as they come, for whoever does not `read`; none at the end."""
         for offset, piece in self._source:
             self.began_anew = self.began_anew or offset < self._seen
             fresh = piece[self._seen - offset :]

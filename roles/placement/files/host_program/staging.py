@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 
-from host_program import archives, fetch, hooks, layout, receipts, records, trees
+from host_program import archives, arriving, fetch, hooks, layout, receipts, records, trees
 from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_unwritable
 from host_program.problems import Problem
 
@@ -212,10 +212,10 @@ def _unpack(placement, request, paths, work):
     """(entries, size in bytes) of the artifact, verified and unpacked."""
     artifact, download, unpacked = placement["artifact"], work + ".download", work + ".release"
     refuse_unwritable(paths.staging, (artifact["size_bytes"] or 0) + EXTRA_BYTES, 4)
-    tree = _unpack_arriving(artifact, request["secrets"], unpacked)
+    tree = arriving.unpack(artifact, request["secrets"], unpacked)
     if tree is None:
         _fetch(artifact, request["secrets"], download)
-        _make_open(unpacked)
+        trees.make_root(unpacked)
         tree = archives.Tree(unpacked, os.path.getsize(download), artifact["strip_components"])
         _fill(tree, artifact, download)
         os.unlink(download)
@@ -223,45 +223,6 @@ def _unpack(placement, request, paths, work):
         if entry["type"] == "directory":
             os.chmod(os.path.join(unpacked, path), entry["mode"])
     return tree.entries, tree.size_bytes
-
-
-def _unpack_arriving(artifact, secrets, unpacked):
-    """The tree of a tar, unpacked while it comes and verified when all of it has come; None where that is not possible.
-
-    A zip is read from its end. Without its size nobody could say whether it unpacks to absurdly more; one that unpacks
-    to much more is verified first.
-    """
-    if artifact["packing"] != "tar" or not artifact["size_bytes"] or artifact.get("image"):
-        return None
-    from host_program.arriving import Arriving
-
-    _make_open(unpacked)
-    # What the controller sends comes once, and was looked at there.
-    is_sent = "upload" in artifact or artifact.get("local")
-    ratio = archives.MAX_RATIO if is_sent else archives.MAX_RATIO_UNVERIFIED
-    tree = archives.Tree(unpacked, artifact["size_bytes"], artifact["strip_components"], ratio=ratio)
-    arriving = Arriving(artifact, secrets)
-    try:
-        try:
-            archives.unpack_tar(arriving, tree)
-        except Problem as problem:
-            if problem.kind == "archive":
-                arriving.verify()  # that these are other bytes says more
-            raise
-        arriving.verify()
-        tree.finish()
-    except Problem as problem:
-        mixed = arriving.began_anew and problem.kind in ("archive", "checksum")
-        if not mixed and not (tree.is_too_much and problem.kind == "archive" and not is_sent):
-            raise
-        shutil.rmtree(unpacked)
-        return None
-    return tree
-
-
-def _make_open(path):
-    os.mkdir(path, 0o755)
-    os.chmod(path, 0o755)
 
 
 def _resume(work):

@@ -11,6 +11,12 @@ CHUNK_BYTES = 1 << 20
 FIELDS = {"directory": {"mode"}, "file": {"mode", "size", "sha256"}, "link": {"target"}}
 
 
+def make_root(path):
+    """An empty directory is there that everybody may read, whatever the umask says."""
+    os.mkdir(path, 0o755)
+    os.chmod(path, 0o755)
+
+
 def tree_digest(entries):
     """One SHA-256 for a whole tree: paths, kinds, modes and contents."""
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
