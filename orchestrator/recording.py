@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, replace
 from importlib.metadata import version
 
@@ -20,6 +21,7 @@ from orchestrator.intent import Intent
 from orchestrator.order import Order
 
 PROVEN = ("deployed", "unchanged", "unproven")
+TOOLS = ("ansible-core", "ansible-runner")
 
 
 def begun_record(
@@ -42,12 +44,14 @@ def begun_record(
         lock_token=None if lock is None else lock.token,
         no_lock_reason=order.no_lock_reason or None,
         allow_older_reason=order.allow_older_reason or None,
-        tools={
-            "orchestrator": __version__,
-            "ansible-core": version("ansible-core"),
-            "ansible-runner": version("ansible-runner"),
-        },
+        tools=dict(_tools()),
     )
+
+
+@functools.cache
+def _tools() -> tuple[tuple[str, str], ...]:
+    """What carries it out, and its version."""
+    return ("orchestrator", __version__), *((name, version(name)) for name in TOOLS)
 
 
 def opened_record(

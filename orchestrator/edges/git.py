@@ -70,6 +70,7 @@ class DeploymentRepository:
             raise GitError(
                 f"git refuses {self.directory}: {error}", resolution="run `git status` there"
             ) from None
+        self._known_url: str | None = None
         top = self._repository.working_tree_dir
         self._top = Path(top).resolve() if top else None
         self._repository.git.update_environment(
@@ -272,9 +273,10 @@ class DeploymentRepository:
         return {} if configured or "GIT_SSH_COMMAND" in os.environ else {"GIT_SSH_COMMAND": SSH_COMMAND}
 
     def _remote_url(self) -> str:
-        if REMOTE not in [remote.name for remote in self._repository.remotes]:
-            return ""
-        return str(next(iter(self._repository.remote(REMOTE).urls), ""))
+        if self._known_url is None:
+            named = REMOTE in [remote.name for remote in self._repository.remotes]
+            self._known_url = str(next(iter(self._repository.remote(REMOTE).urls), "")) if named else ""
+        return self._known_url
 
     def _remote_tip(self, branch: str) -> str | None:
         ref = f"refs/heads/{branch}"

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -44,6 +44,7 @@ class Ground:
         directory: for files of the ways; gone afterwards.
         inits: host → process id of its systemd on this machine.
         environment: of every command.
+        released: what the branch has asked for, in order: version, and where its artifact is.
     """
 
     hosts: tuple[Host, ...]
@@ -52,6 +53,7 @@ class Ground:
     directory: Path
     inits: dict[str, int]
     environment: dict[str, str]
+    released: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     def publish(self, seed: str, version: str) -> Release:
         """That version is in the artifact repository."""

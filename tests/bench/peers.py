@@ -133,8 +133,10 @@ def find_ways(ground: Ground) -> tuple[tuple[Way, ...], tuple[str, ...]]:
 
 
 def our_command(ground: Ground, version: str, **artifact: str) -> list[str]:
-    """Our command; that version is what the branch asks for. `artifact` overrides where it lies."""
-    ground.deployments.release(version, **artifact)
+    """Our command; that version is what the branch asks for; asked again it is the same commit. `artifact` overrides where it lies."""
+    if ground.released[-1:] != [(version, artifact)]:
+        ground.deployments.release(version, **artifact)
+        ground.released.append((version, artifact))
     clone = str(ground.deployments.clone)
     return [sys.executable, "-m", "orchestrator", "-C", clone, "deploy", "--branch", "dev"]
 

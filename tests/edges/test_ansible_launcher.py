@@ -53,6 +53,13 @@ def test_directory_of_no_use_does_no_harm(tmp_path: Path) -> None:
     assert kept(Parser(), tmp_path / "file" / "below")(LONG, None)["asked"] == "1"
 
 
+@pytest.mark.parametrize(("code", "expected"), [("None", 0), ("0", 0), ("4", 4), ("'words'", 1)])
+def test_process_ends_with_its_code_and_all_of_its_output(code: str, expected: int) -> None:
+    program = f"from orchestrator.edges.ansible_launcher import leave\nprint('x' * 100_000)\nleave({code})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stdout)) == (expected, 100_001)
+
+
 def test_cache_that_others_can_write_is_not_used(tmp_path: Path) -> None:
     parse = Parser()
     kept(parse, tmp_path)(LONG, None)
