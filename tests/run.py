@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+# What to look at first when this takes too long.
+SLOWEST = ("--durations", "15")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +62,14 @@ CHECKS = (
     Check(
         group="unit",
         name="edges",
-        command=python("-m", "pytest", "-q", "tests/edges", "-n", "3", "--dist", "loadfile"),
+        command=python("-m", "pytest", "-q", "tests/edges", "-n", "3", "--dist", "loadfile", *SLOWEST),
     ),
     Check(
         group="fleet",
         name="fleet",
         # Each of the two has hosts of its own.
         command=python(
-            "-m", "pytest", "-q", "tests/fleet", "tests/molecule", "-n", "2", "--dist", "worksteal"
+            "-m", "pytest", "-q", "tests/fleet", "tests/molecule", "-n", "2", "--dist", "worksteal", *SLOWEST
         ),
         needs_fleet=True,
     ),

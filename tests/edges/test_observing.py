@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import UnreachableError
+from orchestrator.errors import HealthcheckError, UnreachableError
 from tests.edges.rollouts import Ground, results
 
 # The last word is the command; a host that is down is one that the directory has a file for.
@@ -72,6 +72,15 @@ def test_each_host_is_connected_to_once_in_a_deployment(ground: Ground) -> None:
     assert set(results(ground.deploy()).values()) == {"deployed"}
     assert connections(ground) == ["h1", "h2"]
     assert set(ground.live().values()) == {"1"}
+
+
+def test_failed_deployment_has_the_whole_account_of_ansible(ground: Ground) -> None:
+    """One that went well says itself that it is over."""
+    log = ground.top / "log"
+    ground.sick = {("h2", "1")}
+    document = ground.deploy("--log", str(log), expect=HealthcheckError.exit_code)
+    assert results(document)["h2"] == "removed"
+    assert "PLAY RECAP" in log.read_text()
 
 
 def test_deployment_with_nothing_to_do_needs_no_ansible(ground: Ground) -> None:

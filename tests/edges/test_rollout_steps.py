@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import pytest
 from controller_program.once import judge
-from controller_program.rollout import Rollout
+from controller_program.rollout import OnFleet, Rollout
 
 POLICY = {"max_failures": 0, "rollback": "batch"}
 
@@ -186,3 +187,26 @@ def test_host_that_gives_no_answer_has_not_run_it() -> None:
         assert (verdict["failed"], verdict["failed_hosts"], verdict["stop"]) == (["b"], ["a", "b"], True)
         assert verdict["waited"]
     assert not judge({"b": {"changed": True}}, elected, policy, 1)["stop"]
+
+
+@pytest.mark.parametrize(
+    "said", [{"failed": True}, {"unreachable": True}, {"problem": {"kind": "health", "message": "sick"}}]
+)
+def test_only_a_rollout_without_any_problem_says_by_itself_that_it_is_over(said: dict[str, Any]) -> None:
+    """Of others, ansible's own account is waited for: its output is shown."""
+
+    class FakeFleet:
+        answers: Mapping[str, dict[str, Any]] = MappingProxyType({"a": {}, "b": {"changed": True}})
+
+        def each(self, phase: str, hosts: Sequence[str], arguments: Any) -> Mapping[str, dict[str, Any]]:
+            return self.answers
+
+    fleet: Any = FakeFleet()
+    ground = OnFleet(fleet, None, {})
+    ground.each("stage", ["a", "b"])
+    assert ground.is_well
+    fleet.answers = {"a": {}, "b": said}
+    ground.each("activate", ["a", "b"], activated={})
+    fleet.answers = {"a": {}, "b": {}}
+    ground.each("settle", ["a", "b"])
+    assert not ground.is_well
