@@ -42,10 +42,11 @@ PIECE_BYTES = 1 << 16
 
 @dataclass(slots=True, kw_only=True)
 class _Opened:
-    """A channel, and when something was last heard on it (monotonic seconds)."""
+    """A channel, when something was last heard on it (monotonic seconds), and whether that was an answer."""
 
     process: subprocess.Popen[bytes]
     heard: float
+    has_answered: bool = False
 
 
 class EarlyChannels:
@@ -75,7 +76,7 @@ class EarlyChannels:
         self._lock, self._closed = threading.Lock(), False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._taken: dict[str, subprocess.Popen[bytes]] = {}
-        self._failed: set[str] = set()
+        self._failed, self._proved = set[str](), set[str]()
         self._pool = ThreadPoolExecutor(max_workers=max(1, at_once), thread_name_prefix="connect")
         self._asking = ThreadPoolExecutor(max_workers=max(1, len(commands)), thread_name_prefix="ask")
         self._over = threading.Event()
@@ -116,6 +117,8 @@ class EarlyChannels:
             if self._closed:
                 return None
             self._taken[host] = process
+            if opened.has_answered:
+                self._proved.add(host)
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -124,6 +127,10 @@ class EarlyChannels:
     def failed(self, host: str) -> bool:
         """Whether ssh has tried that host and could not reach it."""
         return host in self._failed
+
+    def proved(self, host: str) -> bool:
+        """Whether the channel that was taken has been asked something and has answered."""
+        return host in self._proved
 
     def code(self, host: str) -> int | None:
         """The exit code of a process whose channel was taken and has ended; None when it has not."""
@@ -163,7 +170,7 @@ class EarlyChannels:
             return None
         answer = self._answer(opened.process, request)
         if answer is not None and accept(answer):
-            opened.heard = time.monotonic()
+            opened.heard, opened.has_answered = time.monotonic(), True
             return answer
         opened.heard = NEVER
         _end(opened.process)

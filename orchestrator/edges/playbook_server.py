@@ -199,8 +199,10 @@ class PlaybookServer:
         """Whoever asks gets the pipes of that host's channel, or learns that there is none."""
         channels = self._channels
         files = channels.take(host) if channels is not None and not self._closed else None
-        failed = channels is not None and channels.failed(host)
-        line = json.dumps({"open": files is not None, "failed": failed}).encode() + b"\n"
+        told = {"open": files is not None}
+        if channels is not None:
+            told |= {"failed": channels.failed(host), "proved": channels.proved(host)}
+        line = json.dumps(told).encode() + b"\n"
         with contextlib.suppress(OSError):  # whoever asked has been killed
             if files is None:
                 connection.sendall(line)

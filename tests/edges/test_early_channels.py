@@ -137,6 +137,20 @@ def test_program_answers_before_it_is_taken_over(opened: Open, serve: Any) -> No
     link.close(wait=True)
 
 
+def test_program_that_has_observed_and_then_crashes_is_not_asked_the_same_again(
+    opened: Open, serve: Any
+) -> None:
+    """It did not die of the way to it: it has answered over that already."""
+    answers_once = f"read program; read line; echo '{MARK}{{}}'; read line; exit 139"
+    channels = opened(("sh", "-c", f"{READY}; {answers_once}"))
+    assert channels.ask("a", b"{}\n", lambda answer: True).result(timeout=30) == "{}"
+    serve(channels)
+    link = make_link("a", "echo >&2 this one is not started; exit 255")
+    answer = link.ask(OBSERVATION, ())
+    assert "ended with 139" in answer["problem"]["message"]
+    link.close(wait=True)
+
+
 @pytest.mark.parametrize(
     "script", ["read program; exit 1", "read program; read line; echo nothing; exit 0", "exit 255"]
 )
@@ -191,11 +205,11 @@ def test_ends_of_many_busy_hosts_are_waited_for_together(
 
 def test_host_that_nobody_connected_to_has_no_channel(opened: Open, serve: Any) -> None:
     serve(opened())
-    assert asking.take_channel("b") == ((), False)
-    taken, failed = asking.take_channel("a")
-    assert (len(taken), failed) == (3, False)
-    assert asking.take_channel("a") == ((), False)
-    for descriptor in taken:
+    assert asking.take_channel("b") == ((), False, False)
+    taken = asking.take_channel("a")
+    assert (len(taken.descriptors), taken.failed, taken.proved) == (3, False, False)
+    assert asking.take_channel("a") == ((), False, False)
+    for descriptor in taken.descriptors:
         os.close(descriptor)
 
 

@@ -25,7 +25,7 @@ FILES = {"a/one": "1" * 5000, "b/two": "2", "c/d/three": "3" * 9000}
 
 def deploy(path: str, version: int, before: dict[str, Callable[[], None]]) -> dict[str, Any]:
     """The answer of the phase that failed, else of activation. Args: before: what is done first, by phase."""
-    from host_program import main, staging
+    from host_program import afterwards, main, staging
 
     # The disk gets full right after somebody has looked whether there is room.
     staging.refuse_unwritable = lambda *arguments: None
@@ -63,6 +63,7 @@ def deploy(path: str, version: int, before: dict[str, Callable[[], None]]) -> di
     for phase in ("stage", "activate"):
         before.get(phase, lambda: None)()
         said: dict[str, Any] = main.answer({**request, "phase": phase})["placements"][0]
+        afterwards.do()
         if said["problem"]:
             break
     os.unlink(archive_path)

@@ -67,9 +67,13 @@ class Waiting:
     Args:
         descriptors: its standard input, output and error.
         code: asks whoever has started it for its exit code, once it has ended.
+        is_proved: it has answered somebody.
     """
 
-    def __init__(self, descriptors: Sequence[int], code: Callable[[], int | None]) -> None:
+    def __init__(
+        self, descriptors: Sequence[int], code: Callable[[], int | None], *, is_proved: bool = False
+    ) -> None:
+        self.is_proved = is_proved
         written, *read = descriptors
         self._code = code
         self.stdin: IO[bytes] = os.fdopen(written, "wb", buffering=0)
@@ -94,7 +98,7 @@ class Channel:
         waiting: one that has read it already, and is taken over; None: it is started.
 
     Attributes:
-        is_untried: it was taken over and has not answered yet: what it dies of may be the way to it.
+        is_untried: it was taken over and has not answered anybody yet: what it dies of may be the way to it.
 
     Raises:
         LostError: it did not begin.
@@ -102,7 +106,7 @@ class Channel:
     """
 
     def __init__(self, command: Command, program: bytes, waiting: Waiting | None = None) -> None:
-        self._command, self.is_untried = command, waiting is not None
+        self._command, self.is_untried = command, waiting is not None and not waiting.is_proved
         self._out, self._err, self._ended = bytearray(), bytearray(), False
         self._prompted = False
         self._process = waiting or subprocess.Popen(

@@ -206,10 +206,11 @@ def open_fleet(action: Any, hosts: Mapping[str, Mapping[str, Any]], forks: int) 
 
 def take_over(host: str) -> tuple[Waiting | None, bool]:
     """The program that the orchestrator has started there while ansible started, and whether it could not."""
-    descriptors, failed = orchestrator.take_channel(host)
-    if len(descriptors) != DESCRIPTORS_OF_A_PROGRAM:
-        return None, failed
-    return Waiting(descriptors, functools.partial(orchestrator.channel_code, host)), False
+    taken = orchestrator.take_channel(host)
+    if len(taken.descriptors) != DESCRIPTORS_OF_A_PROGRAM:
+        return None, taken.failed
+    code = functools.partial(orchestrator.channel_code, host)
+    return Waiting(taken.descriptors, code, is_proved=taken.proved), False
 
 
 def end_with_parent() -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.errors import AnsibleActionFail
 
@@ -37,27 +37,36 @@ def ask(question: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-def take_channel(host: str) -> tuple[tuple[int, ...], bool]:
-    """What the orchestrator has made of a connection to that host while ansible started.
+class Taken(NamedTuple):
+    """What the orchestrator has made of a connection to a host while ansible started.
 
-    Returns:
-        (Descriptors of standard input, output and error of a host program that waits there; none where none does.
-        Whether the host could not be reached.)
+    Attributes:
+        descriptors: standard input, output and error of a host program that waits there; none where none does.
+        failed: the host could not be reached.
+        proved: the program has answered already.
     """
+
+    descriptors: tuple[int, ...] = ()
+    failed: bool = False
+    proved: bool = False
+
+
+def take_channel(host: str) -> Taken:
+    """That host's channel, once."""
     path = os.environ.get(SOCKET_VARIABLE)
     if not path:
-        return (), False
+        return Taken()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(path)
             connection.sendall(json.dumps({"ask": "channel", "host": host}).encode() + b"\n")
             line, descriptors, _, _ = socket.recv_fds(connection, 4096, 3)
-        failed = bool(json.loads(line or b"{}").get("failed"))
+        said = json.loads(line or b"{}")
     except (OSError, ValueError):
-        return (), False
+        return Taken()
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-    return tuple(descriptors), failed
+    return Taken(tuple(descriptors), bool(said.get("failed")), bool(said.get("proved")))
 
 
 def channel_code(host: str) -> int | None:
