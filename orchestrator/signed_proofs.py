@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from orchestrator.core.history import in_turn
+from orchestrator.core.history_index import Indexed
 from orchestrator.core.promotion_rules import GOOD
 from orchestrator.core.protection_rules import ledger_signers
 from orchestrator.core.record import Record, parse_record
@@ -41,7 +43,7 @@ def read_signed_records(
 ) -> tuple[Record, ...]:
     """Every closed attempt of the environments `names`, without those that would prove something and are not signed.
 
-    They stand in the order in which the ledger was told of them first; a lock's token that nobody signed moves none.
+    They stand in the order of their turns, see `in_turn`; a lock's token that nobody signed moves none.
     An entry that was made later for the same attempt hides nothing: whoever may push could make one.
 
     Raises:
@@ -56,21 +58,40 @@ def read_signed_records(
                 )
                 allowed = ledger_signers(settings.protection, environment_names(proofs.environment))
                 checks.append(_checker(signatures, allowed))
-        places = {(one.environment, one.id): one.place for one in history.attempts()}
-        found = []
+
+        def is_signed(commit: str) -> bool:
+            raw = history.raw_commit(commit)
+            return all(check(raw) for check in checks)
+
+        attempts = {(one.environment, one.id): one for one in history.attempts()}
+        found: list[tuple[Indexed, Record, str]] = []
         for entry, document in history.events(names, CLOSED):
             try:
                 record = parse_record(document or b"")
             except ValueError:
                 continue
-            if _proves(record, proofs.digests):
-                raw = history.raw_commit(entry.commit)
-                if (record.id, record.environment) != (entry.id, entry.environment) or not all(
-                    check(raw) for check in checks
-                ):
-                    continue
-            found.append((places[entry.environment, entry.id], record))
-        return tuple(record for _, record in sorted(found, key=lambda one: one[0]))
+            is_meant = (record.id, record.environment) == (entry.id, entry.environment)
+            if _proves(record, proofs.digests) and not (is_meant and is_signed(entry.commit)):
+                continue
+            found.append((attempts[entry.environment, entry.id], record, entry.commit))
+        return _in_turn(found, is_signed)
+
+
+def _in_turn(
+    found: list[tuple[Indexed, Record, str]], is_signed: Callable[[str], bool]
+) -> tuple[Record, ...]:
+    """The records in the order of their turns; where tokens say another than the ledger, only signed ones count."""
+    told = sorted(found, key=lambda one: one[0].place)
+    attempts = [one for one, _, _ in told]
+    if in_turn(attempts) != attempts:
+        attempts = [
+            replace(one, lock_token=record.lock_token if is_signed(commit) else None)
+            for one, record, commit in told
+        ]
+    turns = {(one.environment, one.id): number for number, one in enumerate(in_turn(attempts))}
+    return tuple(
+        record for _, record, _ in sorted(told, key=lambda one: turns[one[0].environment, one[0].id])
+    )
 
 
 def _checker(signatures: Signatures, allowed: tuple[str, ...]) -> Callable[[bytes], bool]:

@@ -23,7 +23,8 @@ from orchestrator.cli.early import starting_ansible
 )
 @click.pass_obj
 def command(directory: str, /, **options: Any) -> int:
-    """Take over what is live on hosts already: a directory, a foreign link, a unit that runs. Nothing is restarted.
+    """Take over what is live on hosts already, of the application that --application names: a directory, a foreign
+    link, a unit that runs. Nothing is restarted.
 
     What git asks for is fetched and verified beside it and compared, file by file. Where both are the same, `current`
     becomes the link to that release, and what it was is kept; where they differ, it is said how, and nothing changes.

@@ -84,21 +84,22 @@ def observe_hosts(
         if set(hosts) - channels.hosts:
             workspace.prepare(PLAYBOOK, forks=forks)
         observed = observe_on_channels(channels, request, on_report, cancelled)
+        known = {report.host for report in observed}
+        left = {name: variables for name, variables in hosts.items() if name not in known}
+        if not left:
+            return PlaybookRun(finished=True, cancelled=False, reports=observed, output="")
+        running = workspace.start(
+            PLAYBOOK,
+            {"all": {"hosts": left}},
+            extra_vars,
+            references=references,
+            forks=forks,
+            channels=channels,
+            cancelled=cancelled,
+        )
+        return running.follow(on_report, observed=observed)
     finally:
         channels.close()
-    known = {report.host for report in observed}
-    left = {name: variables for name, variables in hosts.items() if name not in known}
-    if not left:
-        return PlaybookRun(finished=True, cancelled=False, reports=observed, output="")
-    running = workspace.start(
-        PLAYBOOK,
-        {"all": {"hosts": left}},
-        extra_vars,
-        references=references,
-        forks=forks,
-        cancelled=cancelled,
-    )
-    return running.follow(on_report, observed=observed)
 
 
 def _take(host: str, tell: OnReport, answer: str) -> bool:
@@ -109,7 +110,7 @@ def _take(host: str, tell: OnReport, answer: str) -> bool:
         return False
     if not isinstance(found, dict) or "observed" not in found or found.get("problem"):
         return False
-    tell(_report(host, "ok", {**found, "changed": False}))
+    tell(_report(host, "ok", {**found, "placements": [], "changed": False}))
     return True
 
 

@@ -126,10 +126,26 @@ def test_files_of_an_old_release_are_removed_after_the_answer(host: Host) -> Non
     host.phase("stage", placement)
     found = answer(host.request("activate", placement))["placements"][0]
     assert (found["result"], len(list((host.path / "releases").iterdir()))) == ("healthy", 2)
-    assert len(list((host.path / paths.STAGING).iterdir())) == 1
+    (aside,) = host.path.glob(f"{paths.REMOVED}*")
     afterwards._waiting.clear()
     host.phase("stage", release(host, "4"))
-    assert not (host.path / paths.STAGING).exists()
+    assert not aside.exists()
+
+
+def test_files_of_an_old_release_are_removed_beside_what_another_run_stages(host: Host) -> None:
+    """Whose release waits for its templates, and for nobody's lock."""
+    for version in ("1", "2"):
+        host.deploy(release(host, version))
+    placement = release(host, "3", keep_releases=1)
+    host.runs += 1
+    host.phase("stage", placement)
+    answer(host.request("activate", placement))
+    (aside,) = host.path.glob(f"{paths.REMOVED}*")
+    waits = host.path / paths.STAGING / "0123456789abcdef.release"
+    waits.mkdir(parents=True)
+    afterwards.do()
+    assert waits.is_dir()
+    assert not aside.exists()
 
 
 def test_what_was_live_before_is_kept_for_switching_back_whatever_its_state(host: Host) -> None:

@@ -265,6 +265,34 @@ def test_clock_of_a_runner_that_is_wrong_by_a_day_hides_no_rollback(
     assert branches.versions("dev")["api"] == "1"
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_success_that_the_ledger_learns_of_late_hides_no_rollback_that_came_after_it(
+    branches: Branches, tmp_path: Path, signed: bool
+) -> None:
+    public, _ = make_ssh_key(tmp_path, "ci")
+    signing = f'[ledger]\nsigning_key = "{tmp_path / "key-ci"}"\n' if signed else ""
+    with_rules(branches, f'[keys]\nci = "{public}"\n{RULES}' if signed else RULES)
+    branches.run("set", "api=2", "-b", "dev", "--push", "--no-pin")
+    deployed(branches, "staging", {"api": "2"}, at="2026-11-01T09:00:00Z", number=1, settings=signing)
+    back = {"kind": "rollback", "settings": signing}
+    deployed(branches, "staging", {"api": "1"}, at="2026-11-01T12:00:00Z", number=3, **back)
+    deployed(branches, "staging", {"api": "2"}, at="2026-11-01T11:00:00Z", number=2, settings=signing)
+    output = branches.run("promote", "dev", "--to", "production", "--push", expect=42)
+    assert "it was rolled back in staging" in output
+
+
+def test_token_that_nobody_signed_moves_no_signed_attempt(branches: Branches, tmp_path: Path) -> None:
+    """Else whoever may push could put a rollback before what it was a rollback of."""
+    public, _ = make_ssh_key(tmp_path, "ci")
+    signing = f'[ledger]\nsigning_key = "{tmp_path / "key-ci"}"\n'
+    with_rules(branches, f'[keys]\nci = "{public}"\n{RULES}')
+    branches.run("set", "api=2", "-b", "dev", "--push", "--no-pin")
+    deployed(branches, "staging", {"api": "2"}, at="2026-11-01T09:00:00Z", number=5, settings=signing)
+    deployed(branches, "staging", {"api": "1"}, at="2026-11-01T12:00:00Z", number=1, kind="rollback")
+    output = branches.run("promote", "dev", "--to", "production", "--push", expect=42)
+    assert "it was rolled back in staging" in output
+
+
 def test_rules_are_the_target_s_and_not_those_of_what_is_promoted(branches: Branches) -> None:
     with_rules(branches, RULES)
     with_rules(branches, "", "dev")

@@ -11,6 +11,7 @@ from host_program import receipts
 from host_program.problems import Problem
 
 STAGING = ".orchestrator-staging"
+REMOVED = ".orchestrator-removed-"
 MAX_LINKS_FOLLOWED = 40
 TAKE_OVER = "take it over with `orchestrator adopt` where it is the version that git asks for; or "
 

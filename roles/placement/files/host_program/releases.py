@@ -152,6 +152,7 @@ def absent(placement, request):
     for name in list(here.receipt["releases"]):
         keeping.remove_release(here, name)
     shutil.rmtree(here.paths.staging, ignore_errors=True)
+    keeping.clear_set_aside(here.paths.root)
     for path in (here.paths.releases, here.paths.root):
         if os.path.isdir(path) and not os.listdir(path):
             os.rmdir(path)

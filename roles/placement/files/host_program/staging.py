@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 
-from host_program import archives, arriving, fetch, hooks, layout, receipts, records, trees
+from host_program import archives, arriving, fetch, hooks, keeping, layout, receipts, records, trees
 from host_program.paths import Paths, refuse_controlled, refuse_foreign, refuse_unwritable
 from host_program.problems import Problem
 
@@ -135,7 +135,8 @@ def _free_name(paths, release):
 
 
 def _remove_leftovers(paths, directory, receipt):
-    """Nothing is left of a run that died: its staging directory, a link or a record that it did not finish.
+    """Nothing is left of a run that died: its staging directory, old releases that it had set aside, a link or a record
+    that it did not finish.
 
     What cannot be removed (a file that is in use on NFS) is in nobody's way.
 
@@ -147,6 +148,7 @@ def _remove_leftovers(paths, directory, receipt):
             "conflict", "{} is no directory of ours".format(paths.staging), "remove it, then deploy again"
         )
     shutil.rmtree(paths.staging, ignore_errors=True)
+    keeping.clear_set_aside(paths.root)
     for name in os.listdir(paths.root) if os.path.isdir(paths.root) else ():
         path = os.path.join(paths.root, name)
         unmade = _UNMADE_LINK.fullmatch(name) and os.path.islink(path)

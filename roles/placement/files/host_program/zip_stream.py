@@ -18,6 +18,7 @@ import zlib
 from host_program import archives
 
 MEMBER, DESCRIPTOR = b"PK\x03\x04", b"PK\x07\x08"
+DIRECTORY = (b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06")  # its first entry, or its end where it has none
 HEADER = struct.Struct("<6xHH4xLLLHH")
 HAS_DESCRIPTOR, IS_UTF8 = 0x8, 0x800
 PLAIN_FLAGS = HAS_DESCRIPTOR | IS_UTF8 | 0x6  # how hard deflate tried
@@ -41,6 +42,8 @@ def unpack(arriving, tree):
         while source.peek(len(MEMBER)) == MEMBER:
             offset = source.offset
             members[offset] = _unpack_member(source, tree)
+        if source.peek(len(MEMBER)) not in DIRECTORY:
+            raise _other("something that is neither a member nor the directory")
         start = source.offset
         directory = source.rest(MAX_DIRECTORY_BYTES)
         arriving.verify()
