@@ -90,7 +90,7 @@ def _row(record: Record, verdict: str) -> tuple[str, ...]:
         plain(record.manifest_version) or "-",
         plain(record.commit[:10]) or "-",
         plain(record.actor) or "-",
-        plain(f"{kind}{counts}") or "-",
+        plain(f"{kind}{counts or '-'}"),
         "-" if record.is_open else f"{record.duration_seconds:.0f} s",
     )
 
