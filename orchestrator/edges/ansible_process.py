@@ -6,6 +6,7 @@ events are only enqueued, and a cancel callback is always passed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import queue
@@ -104,7 +105,8 @@ class EventStream:
     def start(self) -> None:
         """The process begins; its events are kept until somebody iterates."""
         # Here, and not while this thread imports something else: the process would begin much later.
-        importlib.import_module("ansible_runner.interface")
+        with contextlib.suppress(ImportError):  # the thread meets it again, and says so
+            importlib.import_module("ansible_runner.interface")
         self._thread.start()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

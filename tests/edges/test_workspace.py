@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from orchestrator.edges.ansible_process import EventStream
 from orchestrator.edges.preparing import OWNER, remove_abandoned
 from orchestrator.edges.process_identity import is_gone, this_process_identity
+from orchestrator.errors import AnsibleError
 
 IDENTITY = (
     "from orchestrator.edges.process_identity import this_process_identity as me; print(me(), flush=True)"
@@ -42,3 +46,13 @@ def test_process_is_gone_only_when_this_kernel_says_so() -> None:
     assert is_gone(f"{place}:1:{int(started) + 1}")
     assert not is_gone(f"another-boot:{identity.split(':', 1)[1]}")
     assert not any(is_gone(text) for text in ("", "x", "a:b:c:d"))
+
+
+def test_runner_that_cannot_be_imported_is_an_error_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ansible_runner.interface", None)
+    stream = EventStream(tmp_path, tmp_path / "deploy.yml", {})
+    stream.start()
+    with pytest.raises(AnsibleError, match="ansible-runner failed"):
+        list(stream)
