@@ -132,9 +132,9 @@ class EventStream:
             self._thread.join(CLOSING_SECONDS)
 
     def _work(self) -> None:
-        from ansible_runner.interface import init_runner
-
         try:
+            from ansible_runner.interface import init_runner
+
             runner = init_runner(
                 private_data_dir=str(self._directory),
                 playbook=str(self._playbook),
