@@ -86,8 +86,9 @@ def observe_hosts(
         observed = observe_on_channels(channels, request, on_report, cancelled)
         known = {report.host for report in observed}
         left = {name: variables for name, variables in hosts.items() if name not in known}
-        if not left:
-            return PlaybookRun(finished=True, cancelled=False, reports=observed, output="")
+        is_cancelled = bool(left) and cancelled()
+        if is_cancelled or not left:
+            return PlaybookRun(finished=not is_cancelled, cancelled=is_cancelled, reports=observed, output="")
         running = workspace.start(
             PLAYBOOK,
             {"all": {"hosts": left}},

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from orchestrator.edges.observing import observe_hosts
 from orchestrator.errors import HealthcheckError, UnreachableError
 from tests.edges.rollouts import Ground, results
 
@@ -134,3 +138,20 @@ def test_every_file_is_read_by_the_playbook(ground: Ground) -> None:
     ground.deploy()
     (ground.top / "srv" / "h1" / "site" / "current" / "site.txt").write_text("tampered")
     assert "drift" in ground.run("status", "dev", "--verify")
+
+
+def test_command_that_is_cancelled_while_hosts_answer_starts_no_ansible() -> None:
+    class Silent:
+        hosts, closed = frozenset({"a"}), False
+
+        def ask(self, host: str, request: bytes, accept: object) -> Future[str | None]:
+            return Future()
+
+        def close(self) -> None:
+            self.closed = True
+
+    channels = Silent()
+    workspace: Any = SimpleNamespace(connect=lambda names, forks: channels)  # and nothing that would start it
+    inventory: dict[str, Any] = {"all": {"hosts": {"a": {}}}}
+    run = observe_hosts(workspace, inventory, {}, b"{}\n", cancelled=lambda: True)
+    assert (run.finished, run.cancelled, channels.closed) == (False, True, True)

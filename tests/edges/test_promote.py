@@ -25,6 +25,16 @@ def with_rules(branches: Branches, text: str, branch: str = "production") -> Non
     branches.commit(branch, {"orchestrator.toml": f"format = 1\n{text}"})
 
 
+def with_rules_and_keys(branches: Branches, directory: Path, *, signed: bool) -> str:
+    """The settings by which a ledger's entries are signed, where the rules list a key; else none."""
+    if not signed:
+        with_rules(branches, RULES)
+        return ""
+    public, _ = make_ssh_key(directory, "ci")
+    with_rules(branches, f'[keys]\nci = "{public}"\n{RULES}')
+    return f'[ledger]\nsigning_key = "{directory / "key-ci"}"\n'
+
+
 def deployed(
     branches: Branches,
     environment: str,
@@ -250,9 +260,7 @@ def test_rule_asks_the_ledger_for_these_bytes_and_that_long(branches: Branches) 
 def test_clock_of_a_runner_that_is_wrong_by_a_day_hides_no_rollback(
     branches: Branches, tmp_path: Path, signed: bool
 ) -> None:
-    public, _ = make_ssh_key(tmp_path, "ci")
-    signing = f'[ledger]\nsigning_key = "{tmp_path / "key-ci"}"\n' if signed else ""
-    with_rules(branches, f'[keys]\nci = "{public}"\n{RULES}' if signed else RULES)
+    signing = with_rules_and_keys(branches, tmp_path, signed=signed)
     branches.run("set", "api=2", "-b", "dev", "--push", "--no-pin")
     deployed(branches, "staging", {"api": "1"}, at="2026-11-01T09:00:00Z", number=1, settings=signing)
     deployed(branches, "staging", {"api": "2"}, at="2026-11-02T10:00:00Z", number=2, settings=signing)
@@ -269,9 +277,7 @@ def test_clock_of_a_runner_that_is_wrong_by_a_day_hides_no_rollback(
 def test_success_that_the_ledger_learns_of_late_hides_no_rollback_that_came_after_it(
     branches: Branches, tmp_path: Path, signed: bool
 ) -> None:
-    public, _ = make_ssh_key(tmp_path, "ci")
-    signing = f'[ledger]\nsigning_key = "{tmp_path / "key-ci"}"\n' if signed else ""
-    with_rules(branches, f'[keys]\nci = "{public}"\n{RULES}' if signed else RULES)
+    signing = with_rules_and_keys(branches, tmp_path, signed=signed)
     branches.run("set", "api=2", "-b", "dev", "--push", "--no-pin")
     deployed(branches, "staging", {"api": "2"}, at="2026-11-01T09:00:00Z", number=1, settings=signing)
     back = {"kind": "rollback", "settings": signing}
@@ -283,9 +289,7 @@ def test_success_that_the_ledger_learns_of_late_hides_no_rollback_that_came_afte
 
 def test_token_that_nobody_signed_moves_no_signed_attempt(branches: Branches, tmp_path: Path) -> None:
     """Else whoever may push could put a rollback before what it was a rollback of."""
-    public, _ = make_ssh_key(tmp_path, "ci")
-    signing = f'[ledger]\nsigning_key = "{tmp_path / "key-ci"}"\n'
-    with_rules(branches, f'[keys]\nci = "{public}"\n{RULES}')
+    signing = with_rules_and_keys(branches, tmp_path, signed=True)
     branches.run("set", "api=2", "-b", "dev", "--push", "--no-pin")
     deployed(branches, "staging", {"api": "2"}, at="2026-11-01T09:00:00Z", number=5, settings=signing)
     deployed(branches, "staging", {"api": "1"}, at="2026-11-01T12:00:00Z", number=1, kind="rollback")
