@@ -168,6 +168,8 @@ class Deployment:
         if self.plan is None and not self.cancelled():
             self._artifacts.result(timeout=0)
         complete = done.finished and not done.cancelled
+        if complete:
+            self._channels.let_go()
         reports = (*done.reports, *self._put_back(done.reports, complete=complete))
         return self._fold(reports, finished=done.finished, cancelled=done.cancelled, output=done.output)
 

@@ -73,7 +73,7 @@ class EarlyChannels:
     ) -> None:
         self.hosts, self._mark = frozenset(commands), mark.encode()
         self._program, self._environment = program, dict(environment)
-        self._lock, self._closed = threading.Lock(), False
+        self._lock, self._closed, self._patience = threading.Lock(), False, ENDING_SECONDS
         self._processes: list[subprocess.Popen[bytes]] = []
         self._taken: dict[str, subprocess.Popen[bytes]] = {}
         self._failed, self._proved = set[str](), set[str]()
@@ -141,8 +141,12 @@ class EarlyChannels:
             return process.wait(ENDING_SECONDS)
         return None
 
+    def let_go(self) -> None:
+        """Hosts have answered everything: what they do now, such as deleting files, `close` does not wait for."""
+        self._patience = 0.0
+
     def close(self) -> None:
-        """No channel that was not taken is open, and the processes of the others have ended."""
+        """No channel is open, and no process is left; those of taken ones have had a while to end by themselves."""
         with self._lock:
             self._closed = True
             processes, taken = list(self._processes), list(self._taken.values())
@@ -152,7 +156,7 @@ class EarlyChannels:
                 _end(process)
         self._pool.shutdown(cancel_futures=True)
         self._asking.shutdown(cancel_futures=True)
-        deadline = time.monotonic() + ENDING_SECONDS
+        deadline = time.monotonic() + self._patience
         for process in processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from host_program import afterwards, keeping, paths, receipts
+from host_program import afterwards, keeping, main, paths, receipts
 from host_program.main import answer
 from host_program.problems import Problem
 
 from tests.edges.host import IDENTITY, Host, make_zip
+from tests.edges.remotes import wait_for
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 UNHEALTHY = {
@@ -130,6 +133,46 @@ def test_files_of_an_old_release_are_removed_after_the_answer(host: Host) -> Non
     afterwards._waiting.clear()
     host.phase("stage", release(host, "4"))
     assert not aside.exists()
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, list[str]]]:
+    """The end of a pipe that a host program reads, and what it has done; each request leaves something for later."""
+    done: list[str] = []
+
+    def run(request: Mapping[str, str]) -> None:
+        done.append(request["phase"])
+        afterwards.add(lambda: done.append(f"after {request['phase']}"))
+
+    monkeypatch.setattr(main, "run", run)
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as source, ThreadPoolExecutor() as pool:
+        serving = pool.submit(main.serve, source)
+        yield write, done
+        os.close(write)
+        serving.result(timeout=60)
+    assert done[-1].startswith("after")
+
+
+def test_what_is_left_for_later_keeps_no_request_waiting(
+    requests: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "QUIET_SECONDS", 600.0)
+    write, done = requests
+    for phase in ("activate", "settle"):
+        os.write(write, json.dumps({"phase": phase}).encode() + b"\n")
+        wait_for(lambda phase=phase: phase in done)
+    assert done == ["activate", "settle"]
+
+
+def test_what_is_left_for_later_is_done_when_nobody_asks_for_a_while(
+    requests: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "QUIET_SECONDS", 0.1)
+    write, done = requests
+    os.write(write, b'{"phase": "activate"}\n')
+    wait_for(lambda: done == ["activate", "after activate"])
+    os.write(write, b'{"phase": "settle"}\n')
 
 
 def test_files_of_an_old_release_are_removed_beside_what_another_run_stages(host: Host) -> None:

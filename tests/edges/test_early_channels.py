@@ -203,6 +203,19 @@ def test_ends_of_many_busy_hosts_are_waited_for_together(
     assert all(one.returncode is not None for one in channels._processes)
 
 
+def test_what_hosts_do_when_they_have_answered_is_not_waited_for(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_channels, "ENDING_SECONDS", 600.0)
+    channels = opened(("sh", "-c", f"{READY}; read line; exec sleep 600"))
+    assert channels.take("a") is not None
+    channels.let_go()
+    began = time.monotonic()
+    channels.close()
+    assert time.monotonic() - began < 60
+    assert all(one.returncode is not None for one in channels._processes)
+
+
 def test_host_that_nobody_connected_to_has_no_channel(opened: Open, serve: Any) -> None:
     serve(opened())
     assert asking.take_channel("b") == ((), False, False)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.edges.remotes import wait_for
 from tests.fleet.deployments import HEALTH, PASSWORD, Deployments, live_index, results, serve_site
 from tests.fleet.hosts import HostFactory, HostSpec, changes
 
@@ -35,6 +36,26 @@ def test_fresh_deploy_update_and_noop_on_three_hosts(deployments: Deployments, h
     assert [host.snapshot(["/srv", "/var/lib/gitops-orchestrator"]) for host in fresh] == before
     assert deployments.command("plan", "--branch", "dev", "--detailed-exitcode", expect=0)
     assert deployments.command("status", "--verify").count("in sync") == 3
+
+
+def test_files_of_old_releases_are_removed_when_the_connection_is_gone(
+    deployments: Deployments, hosts: HostFactory
+) -> None:
+    """The command does not wait for that, whoever works on the host, and whatever becomes of its connection."""
+    root, become = hosts(2)
+    deployments.add_hosts([root])
+    deployments.add_hosts([become], user="deploy")
+    deployments.settings["keep_releases"] = 1
+    files = {f"d{number % 50}/{number}": "x" for number in range(8000)}
+    for version in ("1", "2", "3"):
+        deployments.publish(version, files)
+        deployments.release(version)
+        deployments.deploy()
+    for host in (root, become):
+        wait_for(lambda host=host: not host.run("find /srv/site -name '.orchestrator-removed-*'").stdout)
+        assert (
+            len(host.run("ls /srv/site/releases").stdout.split()) == 2
+        )  # the live one, and the good one before
 
 
 def test_check_mode_changes_nothing_and_predicts_the_real_run(

@@ -1,4 +1,4 @@
-"""What is done once the answer is on its way, because nobody has to wait for it.
+"""What is done once nobody asks any more, or for a while, because nobody has to wait for it.
 
 A program that is killed before leaves it to the next one that stages there.
 """
@@ -13,8 +13,13 @@ _waiting = []
 
 
 def add(work):
-    """That is called when the answer was given."""
+    """That is called once there is time for it."""
     _waiting.append(work)
+
+
+def is_waiting():
+    """Whether there is something to do."""
+    return bool(_waiting)
 
 
 def do():
