@@ -175,6 +175,8 @@ class Attempt:
             with self._locked(state, intent, run) as lock:
                 opened = opened_record(intent, run, self.order, lock)
                 state.ledger.remember(opened)
+                if lock is not None:
+                    state.ledger.read_ahead()
                 try:
                     superseded = self._look_again(intent.repository, self.choice)
                 except OrchestratorError as error:
@@ -249,10 +251,9 @@ class Attempt:
             opened = opened_record(intent, run, self.order, lock, plan)
             self._planned(plan, observed)
             if plan.changes:
-                with self._untouched(plan):
-                    self._checks.check_gate(state, plan)
+                self._check_gate(state, plan)
                 left.update(left_behind(plan, observed))
-                self._open(state, opened)
+                self._open(state, opened, again=lambda: self._check_gate(state, plan))
 
         deployment.run, deployment.on_plan = run, open_record
         if lock is not None:
@@ -306,9 +307,14 @@ class Attempt:
 
         return ask
 
-    def _open(self, state: State, record: Record) -> None:
+    def _check_gate(self, state: State, plan: Plan) -> None:
+        with self._untouched(plan):
+            self._checks.check_gate(state, plan)
+
+    def _open(self, state: State, record: Record, again: Callable[[], None]) -> None:
+        """A hold that is in the ledger before this attempt is, holds it."""
         self.record = record = replace(record, protection=checked_by(self.protection))
-        recorded = state.ledger.open(record)
+        recorded = state.ledger.open(record, again=again)
         for one in recorded.interrupted:
             self.listener.note(f"the attempt {one.id} of {one.actor} was interrupted; the ledger says so now")
         if recorded.problem is not None and not self.order.no_lock_reason:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,11 +44,16 @@ class Recorded:
 
 @dataclass(slots=True, kw_only=True)
 class _Push:
-    """One event on its way."""
+    """One event on its way.
+
+    Attributes:
+        again: called before another attempt; it may raise what is to be raised.
+    """
 
     record: Record
-    lock: HeldLock | None
-    fenced: bool
+    lock: HeldLock | None = None
+    fenced: bool = False
+    again: Callable[[], object] = lambda: None
     interrupted: tuple[Record, ...] = ()
     pushed: list[Record] = field(default_factory=list)
     lock_released: bool = False
@@ -74,17 +80,34 @@ class GitLedger:
         self._ref = ref
         self._pending = pending
         self._tree: LedgerTree | None = None
+        self._ahead: Future[LedgerTree] | None = None
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+
+    def close_reading(self) -> None:
+        """Nothing is read ahead any more."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def read_ahead(self) -> None:
+        """The branch is read from now on; who needs it next, for `holds` or for an event, gets what it was then."""
+        self._ahead = self._pool.submit(read_tree, self._repository, self._ref)
 
     def remember(self, record: Record) -> None:
         """This clone knows that the attempt has begun; if it is killed now, the next command here says so."""
         with contextlib.suppress(OSError):
             self._pending.keep(record)
 
-    def open(self, record: Record) -> Recorded:
-        """The attempt is known to have begun; open ones whose lock had a lower token are closed as interrupted."""
+    def open(self, record: Record, *, again: Callable[[], object] = lambda: None) -> Recorded:
+        """The attempt is known to have begun; open ones whose lock had a lower token are closed as interrupted.
+
+        Args:
+            again: called when the branch has moved since it was read: whatever was asked of it is to be asked anew.
+
+        Raises:
+            OrchestratorError: what `again` raises.
+        """
         if not record.is_open:
             raise ValueError(f"{record.id} has ended already")
-        return self._append(_Push(record=record, lock=None, fenced=False))
+        return self._append(_Push(record=record, again=again))
 
     def close(self, record: Record, lock: HeldLock | None = None, *, fenced: bool = False) -> Recorded:
         """The attempt is known to have ended.
@@ -120,7 +143,7 @@ class GitLedger:
         began = time.monotonic()
         while True:
             try:
-                self._tree = read_tree(self._repository, self._ref)
+                self._tree = self._taken_ahead() or read_tree(self._repository, self._ref)
                 break
             except GitError:
                 if time.monotonic() - began >= self._outage_seconds:
@@ -150,6 +173,15 @@ class GitLedger:
         if pushed.verdict != "done":
             raise self._refused(pushed)
 
+    def _taken_ahead(self) -> LedgerTree | None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        try:
+            return ahead.result()
+        except GitError:
+            return None
+
     def _append(self, push: _Push) -> Recorded:
         with self._pending.exclusively():
             # Kept first: whatever ends this process now, a later command of this clone pushes it.
@@ -166,11 +198,14 @@ class GitLedger:
         """The branch has the event, and those that waited before it."""
         waiting = [one for one in self._pending.read() if one.id != push.record.id]
         push.pushed = [*waiting, push.record]
-        began, outage = time.monotonic(), 0.0
+        began, outage, moved = time.monotonic(), 0.0, False
         while True:
             details: tuple[str, ...] = ()
             try:
-                before = self._tree = self._tree or read_tree(self._repository, self._ref)
+                if moved:
+                    push.again()
+                before = self._tree or self._taken_ahead() or read_tree(self._repository, self._ref)
+                self._tree = before
                 if before.is_foreign:
                     raise self._foreign()
                 after = self._extend(before, push)
@@ -185,7 +220,7 @@ class GitLedger:
                 details, raced = pushed.details, pushed.verdict == "raced"
             except GitError as error:
                 details, raced = error.details, False
-            self._tree = None
+            self._tree, moved = None, True
             now = time.monotonic()
             outage = 0.0 if raced else outage or now
             if now - began > RACE_SECONDS or (outage and now - outage >= self._outage_seconds):

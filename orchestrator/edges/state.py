@@ -112,7 +112,7 @@ def open_state(
             lock_repository = opened.enter_context(
                 StateRepository(clone, settings.lock.repository, actor=actor or repository.actor)
             )
-        yield State(
+        state = State(
             settings,
             stack=repository.stack,
             ledger_repository=ledger_repository,
@@ -120,6 +120,8 @@ def open_state(
             pending=PendingRecords(repository.state_directory / "pending"),
             outage_seconds=outage_seconds,
         )
+        opened.callback(state.ledger.close_reading)
+        yield state
 
 
 def this_process(

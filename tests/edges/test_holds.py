@@ -13,6 +13,8 @@ from tests.edges.remotes import git
 from tests.edges.rollouts import Ground
 from tests.edges.test_protection import make_ssh_key
 
+LEDGER = "refs/heads/orchestrator/ledger"
+
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
@@ -54,6 +56,28 @@ def test_hold_refuses_deployments_before_any_host_is_touched_until_it_is_lifted(
     ground.deploy()
     assert live(ground) == {"api": "2", "site": "2"}
     assert "unhold: site: solved" in ground.run("history", "dev")
+
+
+def test_hold_that_comes_after_the_plan_and_before_the_attempt_is_known_holds(ground: Ground) -> None:
+    """Whichever of both is in the ledger first, counts."""
+    ground.release("1")
+    ground.deploy()
+    before = git(ground.path, "rev-parse", LEDGER)
+    ground.run("hold", "dev", "site", "--reason", "Incident 8")
+    held = git(ground.path, "rev-parse", LEDGER)
+    git(ground.path, "update-ref", LEDGER, before)
+    hook = ground.path / ".git" / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        f"#!/bin/sh\ngrep -q {LEDGER} && mkdir {ground.top}/came &&"
+        f" env -u GIT_QUARANTINE_PATH git update-ref {LEDGER} {held}\nexit 0\n"
+    )
+    hook.chmod(0o755)
+    ground.release("2")
+    assert "Incident 8" in str(ground.deploy(expect=41)["output"])
+    assert (ground.top / "came").exists()
+    assert live(ground) == {"api": "1", "site": "1"}
+    assert "2 not started" in ground.run("history", "dev", "--all")
 
 
 def test_hold_of_the_environment_for_deployments_lets_promotions_pass_and_the_other_way_round(

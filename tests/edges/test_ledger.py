@@ -15,7 +15,7 @@ from orchestrator.core.ledger_state import observed_from_state
 from orchestrator.core.observed import ObservedHost
 from orchestrator.core.record import Record, parse_record
 from orchestrator.edges.state import open_state, this_process
-from orchestrator.errors import LedgerError
+from orchestrator.errors import GitError, HoldError, LedgerError
 from tests.edges.remotes import (
     GitDaemon,
     closed,
@@ -79,6 +79,46 @@ def test_attempt_is_two_commits_that_people_can_read(remote: Path, clone: Path) 
     trailers = git(remote, "log", "-1", "--format=%(trailers:only)", LEDGER).split("\n")
     assert trailers[:3] == [f"Attempt-Id: {record.id}", "Environment: production", "Verdict: success"]
     assert git(remote, "log", "-1", "--format=%an <%ae>", LEDGER) == "ci@example.net <orchestrator@localhost>"
+
+
+def test_what_was_asked_is_asked_again_when_the_ledger_has_moved_since_it_was_read(
+    remote: Path, clone: Path, tmp_path: Path
+) -> None:
+    other = make_record("20261124T000000-00000002", environment="dev")
+    asked: list[str] = []
+    with state_of(clone) as state, state_of(make_clone(remote, tmp_path / "other")) as theirs:
+        state.ledger.read_ahead()
+        assert state.ledger.holds("production") == ()
+        theirs.ledger.open(other)
+        state.ledger.open(make_record(), again=lambda: asked.append("again"))
+        assert asked == ["again"]
+        assert {one.id for one in state.ledger.open_records("dev")} == {other.id}
+        state.ledger.close(closed(make_record()))
+    assert asked == ["again"]
+
+
+def test_event_is_refused_by_what_is_asked_again(remote: Path, clone: Path, tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise HoldError("it is held", resolution="wait")
+
+    with state_of(clone) as state, state_of(make_clone(remote, tmp_path / "other")) as theirs:
+        state.ledger.holds("production")
+        theirs.ledger.open(make_record("20261124T000000-00000002", environment="dev"))
+        with pytest.raises(HoldError):
+            state.ledger.open(make_record(), again=refuse)
+        assert state.ledger.open_records("production") == ()
+
+
+def test_ledger_that_cannot_be_read_ahead_is_read_when_it_is_needed(remote: Path, clone: Path) -> None:
+    away = remote.with_name("away")
+    with state_of(clone) as state:
+        remote.rename(away)
+        state.ledger.read_ahead()
+        ahead = state.ledger._ahead
+        assert ahead is not None
+        assert isinstance(ahead.exception(timeout=60), GitError)
+        away.rename(remote)
+        assert state.ledger.open(make_record()).problem is None
 
 
 def test_configured_user_is_the_author(remote: Path, clone: Path) -> None:
