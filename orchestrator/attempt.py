@@ -24,11 +24,13 @@ from orchestrator.core.record import Record
 from orchestrator.core.required_plan import check_required_plan
 from orchestrator.core.settings import Settings
 from orchestrator.deployment import Deployment
+from orchestrator.edges.clone import read_clone
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.git_ledger import OUTAGE_SECONDS, Recorded
 from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.runner import Workspace
 from orchestrator.edges.state import State, open_state, this_process
+from orchestrator.edges.state_repositories import StateRepositories
 from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError
 from orchestrator.intent import Intent, manifest_version_at
 from orchestrator.order import Listener, Order
@@ -78,6 +80,7 @@ class Attempt:
     recorded: Recorded | None = None
     error: OrchestratorError | None = None
     refusal: str = ""
+    _repositories: StateRepositories | None = None
     _said: list[str] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
     _phases: dict[str, float] = field(default_factory=dict)
@@ -103,6 +106,11 @@ class Attempt:
             choice = self.choice = replace(choice, revision=choice.tip, superseded="")
         run = workflow.new_run(repository, actor=order.ci.actor)
         run = self.run = replace(run, leaves_bad=order.is_rollback)
+        with StateRepositories(read_clone(repository.directory), actor=run.actor) as self._repositories:
+            self._deploy(repository, choice, run)
+
+    def _deploy(self, repository: DeploymentRepository, choice: Choice, run: Run) -> None:
+        order = self.order
         if choice.superseded and not order.allow_older_reason:
             self._give_way_at_once(repository, choice)
             return
@@ -123,7 +131,9 @@ class Attempt:
 
     def _protect(self, repository: DeploymentRepository, choice: Choice) -> None:
         """The rules of the environment hold: before a document of that commit is read, and any host is asked."""
-        found = judge_deployment(repository, choice.revision, choice.environment_name, asked_by(self.order))
+        found = judge_deployment(
+            repository, choice.revision, choice.environment_name, asked_by(self.order), self._repositories
+        )
         self.protection = found
         refused = found.error()
         if refused is None or self.order.check:
@@ -154,9 +164,8 @@ class Attempt:
         self, repository: DeploymentRepository, settings: Settings
     ) -> contextlib.AbstractContextManager[State]:
         """A remote that is away is waited for no longer than the lock holds; with `--no-lock` not at all."""
-        assert self.run is not None
         patience = 0.0 if self.order.no_lock_reason else min(OUTAGE_SECONDS, settings.lock.expiry_seconds)
-        return open_state(repository, settings, actor=self.run.actor, outage_seconds=patience)
+        return open_state(repository, settings, repositories=self._repositories, outage_seconds=patience)
 
     def _deploy_alone(self, intent: Intent, selected: Desired, run: Run) -> None:
         """A dry run: no lock, no record."""

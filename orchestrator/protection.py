@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -26,6 +27,7 @@ from orchestrator.edges.commit_objects import CommitObjects
 from orchestrator.edges.git import DeploymentRepository, Revision, without_password
 from orchestrator.edges.rules_reading import Binding, RulesReader
 from orchestrator.edges.signatures import Signatures
+from orchestrator.edges.state_repositories import StateRepositories
 from orchestrator.errors import GitError, OrchestratorError, ProtectionError
 from orchestrator.intent import MANIFEST, Intent
 
@@ -136,9 +138,16 @@ def asked_by(order: Order) -> Asked:
 
 
 def judge_deployment(
-    repository: DeploymentRepository, revision: Revision, environment: str, asked: Asked
+    repository: DeploymentRepository,
+    revision: Revision,
+    environment: str,
+    asked: Asked,
+    repositories: StateRepositories | None = None,
 ) -> Judgement:
     """Whether `revision` may be deployed to `environment`.
+
+    Args:
+        repositories: of the command; None: this has its own.
 
     Raises:
         GitError: what the rules are cannot be found out.
@@ -146,9 +155,11 @@ def judge_deployment(
     """
     if not environment:
         return Judgement(environment=environment)
-    clone = read_clone(repository.directory)
-    with CommitObjects(clone) as objects:
-        reader = RulesReader(objects, clone, repository.stack, policy=_policy(asked.policy))
+    with contextlib.ExitStack() as opened:
+        if repositories is None:
+            repositories = opened.enter_context(StateRepositories(read_clone(repository.directory)))
+        objects = opened.enter_context(CommitObjects(repositories.clone))
+        reader = RulesReader(objects, repositories, repository.stack, policy=_policy(asked.policy))
         commit = revision.commit or repository.resolve_ref("HEAD").commit
         own = reader.own_settings(commit).protection
         try:

@@ -5,7 +5,7 @@ However long the history is, the tip stays small: what is open, what closed last
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core.ledger_entry import render_message
@@ -138,13 +138,16 @@ class LedgerTree:
         return replace(self, tip=commit, files=files)
 
 
-def read_tree(repository: StateRepository, ref: str) -> LedgerTree:
+def read_tree(repository: StateRepository, ref: str, *, ahead: Sequence[str] = ()) -> LedgerTree:
     """The ledger as it is at the remote now.
+
+    Args:
+        ahead: see `StateRepository.fetch`.
 
     Raises:
         GitError: the remote cannot be reached.
     """
-    tip = repository.fetch(ref)
+    tip = repository.fetch(ref, ahead=ahead)
     return LedgerTree(repository=repository, tip=tip, files=repository.files(tip))
 
 

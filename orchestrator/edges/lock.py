@@ -81,7 +81,9 @@ class EnvironmentLock:
         """
         deadline = time.monotonic() + timeout_seconds
         announced = 0
-        tip, state = self._branch.read()
+        tip, state = self._branch.read_ahead()
+        if state is not None and state.held:  # a free one that has been taken since, the push finds out
+            tip, state = self._branch.read()
         while True:
             if cancelled():
                 raise KeyboardInterrupt

@@ -42,6 +42,18 @@ class LockBranch:
         self._known = (tip, self._parse(tip) if tip else None)
         return self._known
 
+    def read_ahead(self) -> tuple[str, LockState | None]:
+        """What the branch said a moment ago, where it was fetched together with something else; else as `read`.
+
+        Raises:
+            GitError, LockError: as `read`.
+        """
+        tip = self.repository.fetched_ahead(self.ref)
+        if not tip:
+            return self.read()
+        self._known = (tip, self._parse(tip))
+        return self._known
+
     def look_again(self) -> tuple[str, LockState | None]:
         """As `read`, without fetching where the tip is the one that is known."""
         return self._known if self.repository.tip(self.ref) == self._known[0] else self.read()

@@ -17,15 +17,14 @@ from orchestrator.core.settings import (
     environment_names,
     parse_settings,
 )
-from orchestrator.core.state_refs import ledger_ref
+from orchestrator.core.state_refs import ledger_ref, lock_ref
 from orchestrator.core.state_settings import LedgerSettings
-from orchestrator.edges.clone import Clone
 from orchestrator.edges.commit_objects import CommitObjects
 from orchestrator.edges.history import History
 from orchestrator.edges.ledger_tree import read_tree
 from orchestrator.edges.schemas import read_schema
 from orchestrator.edges.signatures import Signatures
-from orchestrator.edges.state_repository import StateRepository
+from orchestrator.edges.state_repositories import StateRepositories
 from orchestrator.errors import DocumentError, ProtectionError
 
 SETTINGS = "orchestrator.toml"
@@ -72,10 +71,16 @@ class RulesReader:
     """
 
     def __init__(
-        self, objects: CommitObjects, clone: Clone, stack: str, *, policy: Policy | None = None
+        self,
+        objects: CommitObjects,
+        repositories: StateRepositories,
+        stack: str,
+        *,
+        policy: Policy | None = None,
     ) -> None:
         self._objects = objects
-        self._clone = clone
+        self._clone = repositories.clone
+        self._repositories = repositories
         self._stack = stack
         self._policy = policy
         self._parsed: dict[str, Settings] = {}
@@ -155,14 +160,15 @@ class RulesReader:
 
         Only where there ever was protection is the whole ledger read, and its signatures looked at.
         """
-        with StateRepository(self._clone, own.ledger.repository, actor="") as repository:
-            tree = read_tree(repository, ledger_ref(own, self._stack))
-            for name in names:
-                record = tree.deployed(name)
-                if record is None and tree.knows(name):
-                    return True
-                if record is not None and _is_protected(self.own_settings(record.commit)):
-                    return True
+        repository = self._repositories.at(own.ledger.repository, signing_key=own.ledger.signing_key)
+        lock = lock_ref(names[0], self._stack)  # who deploys takes it next
+        tree = read_tree(repository, ledger_ref(own, self._stack), ahead=(lock,))
+        for name in names:
+            record = tree.deployed(name)
+            if record is None and tree.knows(name):
+                return True
+            if record is not None and _is_protected(self.own_settings(record.commit)):
+                return True
         return False
 
     def _candidates(

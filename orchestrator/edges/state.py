@@ -12,13 +12,14 @@ from orchestrator.core.settings import Settings
 from orchestrator.core.state_refs import approval_ref, is_lock_ref_of, ledger_ref, lock_ref
 from orchestrator.core.state_settings import LOCK_PREFIX
 from orchestrator.edges.approval_branch import ApprovalBranch
-from orchestrator.edges.clone import Clone, read_clone
+from orchestrator.edges.clone import read_clone
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.git_ledger import OUTAGE_SECONDS, GitLedger
 from orchestrator.edges.lock import EnvironmentLock
 from orchestrator.edges.lock_branch import LockBranch
 from orchestrator.edges.pending import PendingRecords
 from orchestrator.edges.process_identity import this_process_identity
+from orchestrator.edges.state_repositories import StateRepositories
 from orchestrator.edges.state_repository import StateRepository
 
 
@@ -83,7 +84,7 @@ def open_state(
     settings: Settings,
     *,
     actor: str = "",
-    clone: Clone | None = None,
+    repositories: StateRepositories | None = None,
     outage_seconds: float = OUTAGE_SECONDS,
 ) -> Iterator[State]:
     """Lock and ledger as `settings` place them; what git needs for that is removed afterwards.
@@ -92,26 +93,22 @@ def open_state(
 
     Args:
         actor: author of the commits where git knows none; empty: as the repository says.
+        repositories: of the command; None: this has its own.
         outage_seconds: how long the ledger waits for a remote that cannot be reached.
 
     Raises:
         GitError: the clone cannot be read.
     """
-    clone = clone or read_clone(repository.directory)
     with contextlib.ExitStack() as opened:
-        ledger_repository = opened.enter_context(
-            StateRepository(
-                clone,
-                settings.ledger.repository,
-                actor=actor or repository.actor,
-                signing_key=settings.ledger.signing_key,
-            )
+        if repositories is None:
+            clone = read_clone(repository.directory)
+            repositories = opened.enter_context(StateRepositories(clone, actor=actor or repository.actor))
+        ledger_repository = repositories.at(
+            settings.ledger.repository, signing_key=settings.ledger.signing_key
         )
         lock_repository = ledger_repository
         if settings.lock.repository not in ("", settings.ledger.repository):
-            lock_repository = opened.enter_context(
-                StateRepository(clone, settings.lock.repository, actor=actor or repository.actor)
-            )
+            lock_repository = repositories.at(settings.lock.repository)
         state = State(
             settings,
             stack=repository.stack,

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,7 @@ _SCRATCH = ".scratch"
 _OWNER = "owner"
 _ABANDONED_SECONDS = 3600
 STUCK_RACES = 10
+_NO_SUCH_REF = "couldn't find remote ref"
 _OTHER_FORMAT = ("mismatched algorithms", "hash algorithm")
 _NOT_IN_NAMES = " .,:;'\""
 
@@ -91,6 +92,7 @@ class StateRepository:
         self._objects = ObjectReader(self._git)
         self._contents: dict[str, bytes] = {}
         self._fetching = threading.Lock()
+        self._ahead: dict[str, str] = {}
         self._races: dict[tuple[tuple[str, str], ...], int] = {}
         self._numbers = itertools.count()
         self._identities: dict[str, str] | None = None
@@ -140,26 +142,33 @@ class StateRepository:
         """
         return self.list_refs(ref, seconds=seconds).get(ref, "")
 
-    def fetch(self, ref: str, *, seconds: float = REMOTE_SECONDS) -> str:
+    def fetch(self, ref: str, *, ahead: Sequence[str] = (), seconds: float = REMOTE_SECONDS) -> str:
         """The tip of `ref`, which is here now with its files but without history; empty when there is none.
+
+        Args:
+            ahead: refs that are fetched by the same round trip, if all are there; see `fetched_ahead`.
 
         Raises:
             GitError: the remote cannot be reached.
         """
         with self._fetching:
-            answer = self._fetch(ref, seconds)
+            answer = self._fetch((ref, *ahead), seconds)
             if self._has_changed_format(answer):
-                answer = self._fetch(ref, seconds)
+                answer = self._fetch((ref, *ahead), seconds)
+            if ahead and _NO_SUCH_REF in answer.errors:
+                ahead = ()
+                answer = self._fetch((ref,), seconds)
             if answer.code == 0:
-                found = self._objects.get("refs/state/fetched")
-                return (
-                    found.name
-                    if found is not None
-                    else self._git.check("rev-parse", "--verify", "refs/state/fetched").text
-                )
-        if "couldn't find remote ref" in answer.errors:
+                tip, *others = (self._fetched(number) for number in range(1 + len(ahead)))
+                self._ahead.update(zip(ahead, others, strict=True))
+                return tip
+        if _NO_SUCH_REF in answer.errors:
             return ""
         raise self.unreachable(answer)
+
+    def fetched_ahead(self, ref: str) -> str:
+        """The tip of `ref` as it was fetched with another one, once; empty where it was not."""
+        return self._ahead.pop(ref, "")
 
     def files(self, commit: str) -> dict[str, str]:
         """Paths and blobs of a commit that is here; none for the empty one."""
@@ -289,7 +298,7 @@ class StateRepository:
             resolution="check the network and your access to it",
         )
 
-    def _fetch(self, ref: str, seconds: float) -> Answer:
+    def _fetch(self, refs: Sequence[str], seconds: float) -> Answer:
         return self._git.run(
             "fetch",
             "--quiet",
@@ -297,9 +306,15 @@ class StateRepository:
             "--no-write-fetch-head",
             "--depth=1",
             self._remote,
-            f"+{ref}:refs/state/fetched",
+            *(f"+{ref}:refs/state/fetched-{number}" for number, ref in enumerate(refs)),
             seconds=seconds,
         )
+
+    def _fetched(self, number: int) -> str:
+        """The commit that was fetched as that one."""
+        name = f"refs/state/fetched-{number}"
+        found = self._objects.get(name)
+        return found.name if found is not None else self._git.check("rev-parse", "--verify", name).text
 
     def _is_stuck(self, moves: tuple[Move, ...]) -> bool:
         """Whether the server has said so often that another was quicker, where nothing has moved, that it is none.

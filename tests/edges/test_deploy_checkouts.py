@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 from tests.edges.deliveries import DEPLOY, Delivery, github, verdicts
@@ -110,3 +112,32 @@ def test_branch_that_is_no_environment_is_nothing_to_deploy(directory: Path) -> 
     request = github(commit, GITHUB_EVENT_NAME="pull_request", GITHUB_REF="refs/pull/7/merge")
     assert "is a pull request's" in delivery.run(clone, "deploy", environ=request)
     assert delivery.subjects() == before
+
+
+def test_how_often_the_git_host_is_asked(directory: Path) -> None:
+    """Each time is a handshake with a machine that may be far away."""
+    delivery = Delivery(directory, hosts=1)
+    real, log = shutil.which("git"), directory / "asked"
+    shim = directory / "bin" / "git"
+    shim.parent.mkdir()
+    shim.write_text(
+        f'#!/bin/sh\nfor word; do case "$word" in ls-remote|fetch|push) echo "$word" >> {log}; break;; esac; done\n'
+        f'exec {real} "$@"\n'
+    )
+    shim.chmod(0o755)
+    path = {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
+
+    def asked() -> list[str]:
+        log.write_text("")
+        delivery.run(clone, *DEPLOY, environ=path)
+        return sorted(log.read_text().split())
+
+    delivery.release("1.0")
+    clone = delivery.clone("runner")
+    first = asked()
+    assert first.count("push") == 3
+    delivery.release("2.0")
+    git(clone, "fetch", "--quiet")
+    # The tip, twice; the ledger with the lock, and alone inside the lock; the lock, the beginning, the end.
+    assert asked() == ["fetch"] * 2 + ["ls-remote"] * 2 + ["push"] * 3
+    assert asked() == ["fetch"] * 2 + ["ls-remote"] * 2 + ["push"] * 2, "there is nothing to do"

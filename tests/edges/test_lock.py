@@ -13,7 +13,9 @@ from orchestrator.core.lock_state import LockState
 from orchestrator.core.state_refs import lock_ref
 from orchestrator.edges import git_process
 from orchestrator.edges.clock import moment
+from orchestrator.edges.clone import read_clone
 from orchestrator.edges.state import open_state, this_process
+from orchestrator.edges.state_repositories import StateRepositories
 from orchestrator.errors import GitError, LockError
 from tests.edges.remotes import (
     git,
@@ -70,6 +72,31 @@ def test_waiting_says_once_for_whom_and_gives_up_in_time(remote: Path, tmp_path:
             assert "https://ci.example.net/7" in " ".join(caught.value.details)
             assert "lock break production" in caught.value.resolution
         assert lock_of(other, second, "two").acquire(timeout_seconds=0).token == 2
+
+
+@pytest.mark.parametrize("known", ["free", "held"])
+def test_what_was_known_of_the_lock_a_moment_ago_is_not_believed(
+    remote: Path, tmp_path: Path, known: str
+) -> None:
+    """A free one that was taken since is waited for, a held one that was released since is taken at once."""
+    one, other = make_clone(remote, tmp_path / "a"), make_clone(remote, tmp_path / "b")
+    with state_of(one) as first, StateRepositories(read_clone(other), actor="two") as repositories:
+        lock = lock_of(one, first)
+        held = lock.acquire(timeout_seconds=0)
+        if known == "free":
+            held.release(fenced=False)
+        with open_state(repository_of(other), make_settings(), repositories=repositories) as second:
+            assert repositories.at().fetch(REF, ahead=(REF,))
+            waited: list[LockState] = []
+            if known == "free":
+                with lock.acquire(timeout_seconds=0), pytest.raises(LockError):
+                    lock_of(other, second, "two").acquire(timeout_seconds=0, on_wait=waited.append)
+            else:
+                held.release(fenced=False)
+                lock_of(other, second, "two").acquire(timeout_seconds=0, on_wait=waited.append).release(
+                    fenced=False
+                )
+            assert waited == []
 
 
 def test_waiter_gets_the_lock_when_it_is_released(remote: Path, tmp_path: Path) -> None:
