@@ -108,15 +108,19 @@ class EnvironmentLock:
             _wait(deadline, cancelled)
             tip, state = self._look_again(cancelled)
 
-    def break_(self, reason: str) -> LockState:
+    def break_(self, reason: str, *, token: int | None = None) -> LockState:
         """The lock is free by force, and the branch says why and by whom.
+
+        Args:
+            token: of the holder that is meant; None: whoever holds it now.
 
         Raises:
             LockError: nobody holds it, or it changed hands meanwhile.
             GitError: the remote cannot be reached.
         """
         tip, state = self._branch.read()
-        token = state.token if state is not None else 0
+        if token is None:
+            token = state.token if state is not None else 0
         by = self._branch.holder.actor
         while state is not None and state.held:
             if state.token != token:
@@ -139,7 +143,7 @@ class EnvironmentLock:
         """Its holder was killed on this machine: nobody can go on with it, so it is broken, and said so."""
         reason = f"process {state.holder.pid} of {state.holder.actor} on this machine is over and never released it"
         try:
-            self.break_(reason)
+            self.break_(reason, token=state.token)
         except LockError:  # another one was quicker
             return
         on_dead(state, f"the lock of {self._environment} is broken: {reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from orchestrator.core.state_refs import lock_ref
 from orchestrator.edges import git_process
 from orchestrator.edges.clock import moment
 from orchestrator.edges.clone import read_clone
+from orchestrator.edges.held_lock import HeldLock
+from orchestrator.edges.process_identity import this_process_identity
 from orchestrator.edges.state import open_state, this_process
 from orchestrator.edges.state_repositories import StateRepositories
 from orchestrator.errors import GitError, LockError
@@ -158,6 +161,30 @@ def test_expired_lock_is_never_taken(remote: Path, tmp_path: Path) -> None:
         # Its owner, late but alive, may still give it back itself.
         held.release(fenced=False)
     assert lock_states(remote)[-1]["state"] == "free"
+
+
+def test_lock_of_the_living_is_not_broken_for_the_dead_who_held_it_before(
+    remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two wait for a dead one of this machine; the slower one meets the lock of the quicker one."""
+    one, other = make_clone(remote, tmp_path / "a"), make_clone(remote, tmp_path / "b")
+    with state_of(one) as first, state_of(other) as second:
+        quick, slow = lock_of(one, first, "one"), lock_of(other, second, "two")
+        place, namespace, _, _ = this_process_identity().split(":")
+        dead = replace(quick._branch.holder, actor="dead", process=f"{place}:{namespace}:999999:1")
+        first.lock("production", dead).acquire(timeout_seconds=0).stop()
+        breaking, got = slow.break_, list[HeldLock]()
+
+        def break_late(reason: str, *, token: int | None = None) -> LockState:
+            got.append(quick.acquire(timeout_seconds=5))
+            return breaking(reason, token=token)
+
+        monkeypatch.setattr(slow, "break_", break_late)
+        with pytest.raises(LockError, match="still locked"):
+            slow.acquire(timeout_seconds=0)
+        assert got[0].is_still_ours()
+        got[0].release(fenced=False)
+    assert [one["token"] for one in lock_states(remote)] == [1, 1, 2, 2]
 
 
 def test_broken_lock_is_recorded_and_fences_until_every_host_was_shown_a_token(
