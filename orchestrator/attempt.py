@@ -31,7 +31,7 @@ from orchestrator.edges.held_lock import HeldLock
 from orchestrator.edges.runner import Workspace
 from orchestrator.edges.state import State, open_state, this_process
 from orchestrator.edges.state_repositories import StateRepositories
-from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProviderError
+from orchestrator.errors import DocumentError, GitError, OrchestratorError, ProtectionError, ProviderError
 from orchestrator.intent import Intent, manifest_version_at
 from orchestrator.order import Listener, Order
 from orchestrator.plan_checks import PlanChecks
@@ -131,18 +131,21 @@ class Attempt:
 
     def _protect(self, repository: DeploymentRepository, choice: Choice) -> None:
         """The rules of the environment hold: before a document of that commit is read, and any host is asked."""
-        found = judge_deployment(
-            repository, choice.revision, choice.environment_name, asked_by(self.order), self._repositories
-        )
-        self.protection = found
-        refused = found.error()
+        refused = self._judge(repository, choice)
         if refused is None or self.order.check:
-            for note in found.notes():
+            assert self.protection is not None
+            for note in self.protection.notes():
                 self.listener.note(note)
             return
         with contextlib.suppress(GitError), self._state(repository, choice.settings) as state:
             self._close(state, failed_record(self._begun(repository, choice), None, refused), None)
         raise refused
+
+    def _judge(self, repository: DeploymentRepository, choice: Choice) -> ProtectionError | None:
+        self.protection = judge_deployment(
+            repository, choice.revision, choice.environment_name, asked_by(self.order), self._repositories
+        )
+        return self.protection.error()
 
     def _read(self, repository: DeploymentRepository, choice: Choice) -> Intent:
         """The documents; that a branch's tip has none that can be deployed is recorded."""
@@ -188,6 +191,8 @@ class Attempt:
                     state.ledger.read_ahead()
                 try:
                     superseded = self._look_again(intent.repository, self.choice)
+                    if lock is not None:
+                        self._read_rollback_again(intent, deployment)
                 except OrchestratorError as error:
                     self._close(state, failed_record(opened, None, error), lock)
                     raise
@@ -234,6 +239,16 @@ class Attempt:
             if not self.order.no_lock_reason:
                 raise
             return ""
+
+    def _read_rollback_again(self, intent: Intent, deployment: Deployment) -> None:
+        """What is to be undone is what it was before the lock was waited for."""
+        order = self.order
+        if order.rollback is None:
+            return
+        selected = workflow.select(intent, order.applications, order.limits)
+        rollback = order.rollback.again(intent, selected, order.applications, deployment.selected)
+        self.order = replace(order, rollback=rollback)
+        deployment.planner = RollbackPlanner(intent=intent, selected=deployment.selected, order=rollback)
 
     def _give_way_at_once(self, repository: DeploymentRepository, choice: Choice) -> None:
         """Without a look at documents: those of this run do not count any more, and others are not its business."""
@@ -317,7 +332,20 @@ class Attempt:
         return ask
 
     def _check_gate(self, state: State, plan: Plan) -> None:
+        """What the ledger says now lets the plan be carried out: holds, proofs, and the rules that bind."""
+        assert self.intent is not None
+        assert self.choice is not None
         with self._untouched(plan):
+            self._checks.check_gate(state, plan)
+            if (
+                self.order.no_lock_reason
+                or self.protection is None
+                or state.ledger.tip == self.protection.ledger
+            ):
+                return
+            refused = self._judge(self.intent.repository, self.choice)
+            if refused is not None:
+                raise refused
             self._checks.check_gate(state, plan)
 
     def _open(self, state: State, record: Record, again: Callable[[], None]) -> None:

@@ -66,6 +66,7 @@ class Judgement:
         settings: orchestrator.toml where the rules are.
         own: what the commit's orchestrator.toml says of the environment itself; binds what comes after it.
         problem: why the rules could not be looked for; empty when they were.
+        ledger: its commit at that time; empty: there was none.
     """
 
     environment: str
@@ -75,6 +76,7 @@ class Judgement:
     own: Mapping[str, Rules] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     problem: str = ""
+    ledger: str = ""
 
     @property
     def refused(self) -> tuple[Finding, ...]:
@@ -184,6 +186,7 @@ def judge_deployment(
             rules=binding.rules,
             own=rules,
             findings=tuple(findings),
+            ledger=reader.ledger,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,12 +45,14 @@ class RollbackOrder:
         records: closed attempts of the environment as the ledger has them, newest first.
         unread: why the ledger could not be read; empty when it was.
         last_good: bring hosts to what the last attempt that succeeded left live elsewhere; no rollback.
+        read: the same order, with what the ledger knows now.
     """
 
     to: str = ""
     last_good: bool = False
     records: tuple[Record, ...] = ()
     unread: str = ""
+    read: Callable[[], RollbackOrder] | None = None
 
     def wish(self) -> Wish:
         """What `to` means."""
@@ -98,6 +100,36 @@ class RollbackOrder:
                 "--limit or --to",
             )
         return replace(select_placements(selected), placements=placements)
+
+    def again(
+        self, intent: Intent, selected: Desired, applications: tuple[str, ...], before: Desired
+    ) -> RollbackOrder:
+        """The order as it is inside the lock, for the same placements.
+
+        Args:
+            selected, applications: as for `select`.
+            before: what was selected outside of the lock.
+
+        Raises:
+            RollbackError: it would be about others now.
+        """
+        order = self.read() if self.read is not None else self
+        if order.records == self.records:
+            return self
+        if order.unread:
+            raise RollbackError(
+                f"the ledger cannot be read any more: {order.unread}", resolution="run it again"
+            )
+        now = order.select(intent, selected, applications)
+        if set(map(key_of, now.placements)) != set(map(key_of, before.placements)):
+            newest = order.records[0]
+            raise RollbackError(
+                f"the attempt {newest.id} of {newest.actor} ended after this rollback was asked for, and is now what "
+                "it would undo",
+                resolution=f"see `orchestrator show {newest.id}`; run it again to undo that, or name what is to be "
+                "rolled back with --application, or --to",
+            )
+        return order
 
     def reason(self) -> str:
         """For the record."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,21 +62,30 @@ def command(directory: str, /, **options: Any) -> int:
         )
 
 
-def read_rollback(directory: str, environment: str, to: str, *, last_good: bool = False) -> RollbackOrder:
-    """What the ledger knows; without it a rollback to what hosts keep still works."""
+def read_rollback(
+    directory: str, environment: str, to: str, *, last_good: bool = False, warns: bool = True
+) -> RollbackOrder:
+    """What the ledger knows; without it a rollback to what hosts keep still works.
+
+    Args:
+        warns: of what cannot be read; the same is read again inside the lock.
+    """
     from orchestrator.cli.ledger_reading import LedgerReader
     from orchestrator.errors import GitError, LedgerError
     from orchestrator.rollback import RollbackOrder
 
+    read = partial(read_rollback, directory, environment, to, last_good=last_good, warns=False)
     try:
         reader = LedgerReader(directory, environment)
         closed = (one for one in reader.by_turn(environment) if not one.is_open)
         records = tuple(reader.records(islice(closed, READ_ATTEMPTS)))
-        reader.warn()
+        if warns:
+            reader.warn()
     except (GitError, LedgerError) as error:
-        click.echo(f"warning: the ledger cannot be read: {error.brief}", err=True)
-        return RollbackOrder(to=to, unread=error.brief, last_good=last_good)
-    return RollbackOrder(to=to, records=records, last_good=last_good)
+        if warns:
+            click.echo(f"warning: the ledger cannot be read: {error.brief}", err=True)
+        return RollbackOrder(to=to, unread=error.brief, last_good=last_good, read=read)
+    return RollbackOrder(to=to, records=records, last_good=last_good, read=read)
 
 
 def _say_what_git_wants(attempt: Attempt, quiet: bool, options: dict[str, Any]) -> None:

@@ -83,6 +83,11 @@ class GitLedger:
         self._ahead: Future[LedgerTree] | None = None
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
+    @property
+    def tip(self) -> str:
+        """The commit of the branch that was read or written last; empty where there was none."""
+        return self._tree.tip if self._tree is not None else ""
+
     def close_reading(self) -> None:
         """Nothing is read ahead any more."""
         self._pool.shutdown(cancel_futures=True)

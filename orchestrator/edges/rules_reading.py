@@ -68,6 +68,9 @@ class RulesReader:
 
     Args:
         policy: asked for from outside of the repository; None: what its orchestrator.toml says.
+
+    Attributes:
+        ledger: the commit of the ledger that the rules were found with; empty: there is no ledger.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class RulesReader:
         self._repositories = repositories
         self._stack = stack
         self._policy = policy
+        self.ledger = ""
         self._parsed: dict[str, Settings] = {}
         self._policies: dict[Policy, tuple[str, Settings]] = {}
         self._path = PurePosixPath(stack, SETTINGS).as_posix()
@@ -120,7 +124,8 @@ class RulesReader:
         past = self._past(commit)
         names = _names(environment, branch, (before, *past))
         candidates: list[_Candidate] = []
-        if self._policy or any(map(_is_protected, (own, before, *past))) or self._was_protected(names, own):
+        was_protected = self._was_protected(names, own)
+        if self._policy or was_protected or any(map(_is_protected, (own, before, *past))):
             candidates = self._candidates(commit, names, (Settings(), before, own))
         base = self._choose(candidates, names)
         if base is not None:
@@ -163,6 +168,7 @@ class RulesReader:
         repository = self._repositories.at(own.ledger.repository, signing_key=own.ledger.signing_key)
         lock = lock_ref(names[0], self._stack)  # who deploys takes it next
         tree = read_tree(repository, ledger_ref(own, self._stack), ahead=(lock,))
+        self.ledger = tree.tip
         for name in names:
             record = tree.deployed(name)
             if record is None and tree.knows(name):
