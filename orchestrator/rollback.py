@@ -28,6 +28,8 @@ from orchestrator.core.rollback import (
     last_changed,
     last_good,
     live_after,
+    newest_change,
+    planned_by,
 )
 from orchestrator.core.rollback_plan import Aim, compile_rollback
 from orchestrator.edges.repositories import resolve_artifacts
@@ -45,6 +47,7 @@ class RollbackOrder:
         records: closed attempts of the environment as the ledger has them, newest first.
         unread: why the ledger could not be read; empty when it was.
         last_good: bring hosts to what the last attempt that succeeded left live elsewhere; no rollback.
+        interrupted: a rollback that did not come to its end; without `to` this one goes on with it.
         read: the same order, with what the ledger knows now.
     """
 
@@ -52,6 +55,7 @@ class RollbackOrder:
     last_good: bool = False
     records: tuple[Record, ...] = ()
     unread: str = ""
+    interrupted: Record | None = None
     read: Callable[[], RollbackOrder] | None = None
 
     def wish(self) -> Wish:
@@ -61,6 +65,8 @@ class RollbackOrder:
         record = self._record()
         if record is not None:
             return Wish(exact=live_after(record))
+        if self.interrupted is not None and not self.to:
+            return Wish(going=planned_by(self.interrupted))
         return Wish(version=self.to)
 
     def select(self, intent: Intent, selected: Desired, applications: tuple[str, ...]) -> Desired:
@@ -81,6 +87,8 @@ class RollbackOrder:
         keys: frozenset[Key] | None = None
         if wish.exact is not None:
             keys = frozenset(wish.exact)
+        elif wish.going and not applications:
+            keys = frozenset(wish.going)
         elif not wish.version and wish.latest is None and not applications and len(names) > 1:
             keys = last_changed(self.records)
             if not keys:
@@ -120,9 +128,11 @@ class RollbackOrder:
             raise RollbackError(
                 f"the ledger cannot be read any more: {order.unread}", resolution="run it again"
             )
-        now = order.select(intent, selected, applications)
-        if set(map(key_of, now.placements)) != set(map(key_of, before.placements)):
-            newest = order.records[0]
+        now = frozenset(map(key_of, order.select(intent, selected, applications).placements))
+        newest = newest_change(order.records, now)
+        if self.to or self.last_good or newest is None:
+            return order
+        if now != frozenset(map(key_of, before.placements)) or newest != newest_change(self.records, now):
             raise RollbackError(
                 f"the attempt {newest.id} of {newest.actor} ended after this rollback was asked for, and is now what "
                 "it would undo",

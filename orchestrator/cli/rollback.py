@@ -71,21 +71,24 @@ def read_rollback(
         warns: of what cannot be read; the same is read again inside the lock.
     """
     from orchestrator.cli.ledger_reading import LedgerReader
+    from orchestrator.core.rollback import interrupted_rollback
     from orchestrator.errors import GitError, LedgerError
     from orchestrator.rollback import RollbackOrder
 
     read = partial(read_rollback, directory, environment, to, last_good=last_good, warns=False)
     try:
         reader = LedgerReader(directory, environment)
-        closed = (one for one in reader.by_turn(environment) if not one.is_open)
-        records = tuple(reader.records(islice(closed, READ_ATTEMPTS)))
+        attempts = tuple(reader.records(islice(reader.by_turn(environment), READ_ATTEMPTS)))
+        records = tuple(one for one in attempts if not one.is_open)
         if warns:
             reader.warn()
     except (GitError, LedgerError) as error:
         if warns:
             click.echo(f"warning: the ledger cannot be read: {error.brief}", err=True)
         return RollbackOrder(to=to, unread=error.brief, last_good=last_good, read=read)
-    return RollbackOrder(to=to, records=records, last_good=last_good, read=read)
+    return RollbackOrder(
+        to=to, records=records, last_good=last_good, interrupted=interrupted_rollback(attempts), read=read
+    )
 
 
 def _say_what_git_wants(attempt: Attempt, quiet: bool, options: dict[str, Any]) -> None:

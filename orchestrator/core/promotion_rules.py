@@ -101,9 +101,10 @@ def rollback_holds(record: Record, left: Mapping[tuple[str, str], str]) -> tuple
     """Return the holds that a rollback sets: on the bytes that it went away from.
 
     Args:
+        record: one that has begun may come to set all of them.
         left: (application, SHA-256) → version, of what was live where it switched.
     """
-    changed = {one.application for one in record.placements if one.result == "deployed"}
+    changed = {one.application for one in record.placements if record.is_open or one.result == "deployed"}
     reason = "; ".join(record.reasons) or "rolled back"
     return tuple(
         hold_document(

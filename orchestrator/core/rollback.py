@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.core.model import Placement
 from orchestrator.core.observed import KeptRelease, ObservedPlacement
-from orchestrator.core.record import Record
+from orchestrator.core.promotion_rules import ROLLBACK
+from orchestrator.core.record import INTERRUPTED, Record
 
 GOOD = ("deployed", "unchanged")
+UNTOUCHED = ("unchanged", "not started", "left out")
+UNFINISHED = ("", INTERRUPTED, "cancelled", "partial", "unknown")
 
 Key = tuple[str, str, str]
 
@@ -34,11 +37,13 @@ class Wish:
 
     Attributes:
         version: of every placement.
+        going: where a rollback that did not come to its end was bringing placements.
         exact: for each placement, what was live after some attempt.
         latest: for each application, what is to be live wherever it goes, even where nothing is live yet.
     """
 
     version: str = ""
+    going: Mapping[Key, Good] = field(default_factory=dict)
     exact: Mapping[Key, Good] | None = None
     latest: Mapping[str, Good] | None = None
 
@@ -81,6 +86,44 @@ def goods_of(records: Iterable[Record]) -> dict[Key, tuple[Good, ...]]:
                 )
                 found.setdefault(key, {}).setdefault(one.release or one.version, good)
     return {key: tuple(goods.values()) for key, goods in found.items()}
+
+
+def interrupted_rollback(records: Iterable[Record]) -> Record | None:
+    """Return the newest attempt that may have changed anything, if it is a rollback that did not come to its end.
+
+    Args:
+        records: newest first, open ones among them.
+    """
+    for record in records:
+        if record.is_open or any(one.result not in UNTOUCHED for one in record.placements):
+            return record if record.kind == ROLLBACK and record.verdict in UNFINISHED else None
+    return None
+
+
+def planned_by(record: Record) -> dict[Key, Good]:
+    """Return what the attempt was about to make live."""
+    return {
+        (one.application, one.host, one.deployment_path): Good(
+            version=one.to_version, release="", artifact_sha256="", commit=""
+        )
+        for one in record.placements
+        if one.to_version
+    }
+
+
+def newest_change(records: Iterable[Record], keys: Collection[Key]) -> Record | None:
+    """Return the newest attempt that made something live on one of these placements.
+
+    Args:
+        records: newest first.
+    """
+    for record in records:
+        if any(
+            one.result == "deployed" and (one.application, one.host, one.deployment_path) in keys
+            for one in record.placements
+        ):
+            return record
+    return None
 
 
 def last_changed(records: Iterable[Record]) -> frozenset[Key]:
@@ -160,6 +203,8 @@ def choose_release(
     if wish.version:
         others = [good for (name, _, _), known in goods.items() if name == key[0] for good in known]
         return _choose_version(wish.version, found, (*mine, *others))
+    if key in wish.going and not isinstance(going := _choose_exact(wish.going[key], found, mine), str):
+        return going
     bad = _bad(found)
     for kept in found.releases:
         if kept.state == "healthy" and kept.release != found.release:

@@ -141,6 +141,8 @@ class GitLedger:
     def holds(self, *environments: str) -> tuple[Mapping[str, Any], ...]:
         """What is held there, by whichever of these names; a short outage of the remote is waited for.
 
+        An attempt that has not ended, and perhaps never will, holds what it may be about to leave.
+
         Raises:
             GitError: the remote cannot be reached.
             LedgerError: the branch is no ledger.
@@ -156,7 +158,11 @@ class GitLedger:
                 pause(0.2, 1.0)
         if self._tree.is_foreign:
             raise self._foreign()
-        return tuple(hold for name in environments for hold in self._tree.state(name).holds)
+        found: list[Mapping[str, Any]] = []
+        for name in environments:
+            found += self._tree.state(name).holds
+            found += (hold for record in self._tree.open_records(name) for hold in record.holds)
+        return tuple(found)
 
     def open_records(self, environment: str) -> tuple[Record, ...]:
         """The attempts there that have begun and not ended.

@@ -19,10 +19,13 @@ from orchestrator.core.rollback import (
     commits_with,
     describe_kept,
     goods_of,
+    interrupted_rollback,
     key_of,
     last_changed,
     last_good,
     live_after,
+    newest_change,
+    planned_by,
 )
 from orchestrator.core.rollback_plan import Aim, compile_rollback, describe_wishes_of_git
 from tests.core.values import (
@@ -211,6 +214,50 @@ def test_rollback_is_gone_on_with_by_the_same_command() -> None:
     assert resume_command(environment="dev", rollback_to="1", limits=("h1",)) == (
         "orchestrator rollback --environment dev --limit=h1 --to=1"
     )
+
+
+def test_rollback_that_did_not_come_to_its_end_is_gone_on_with() -> None:
+    """Wherever it is on its way; where its target is no good it goes further back."""
+    begun = record("3", ("web1", "planned", "3"), kind="rollback")
+    wish = Wish(going=planned_by(begun))
+    assert chosen(live("3", kept("4"), kept("2"), state="active"), wish) == Choice(
+        good=good("3", ""), stays=True
+    )
+    assert chosen(live("4", kept("3"), kept("2")), wish) == Choice(good=good("3", ""), kept=True)
+    assert chosen(live("4", kept("3", "bad"), kept("2")), wish) == Choice(good=good("2", ""), kept=True)
+    assert chosen(live("4", kept("2")), Wish(going={})) == Choice(good=good("2", ""), kept=True)
+    assert planned_by(record("3", ("web1", "planned", None))) == {}
+
+
+@pytest.mark.parametrize(
+    ("newest", "expected"),
+    [
+        ({"kind": "rollback"}, True),
+        ({"kind": "rollback", "verdict": "interrupted"}, True),
+        ({"kind": "rollback", "verdict": "cancelled"}, True),
+        ({"kind": "rollback", "verdict": "success"}, False),
+        ({"kind": "rollback", "verdict": "failed"}, False),
+        ({"kind": "deploy"}, False),
+        ({"kind": "deploy", "verdict": "interrupted"}, False),
+    ],
+)
+def test_only_the_newest_attempt_that_may_have_changed_anything_is_gone_on_with(
+    newest: dict[str, str], expected: bool
+) -> None:
+    one = record("3", ("web1", "deployed" if newest.get("verdict") else "planned", "3"), **newest)
+    idle = record("4", ("web1", "unchanged", "3"), verdict="success")
+    older = record("2", ("web1", "deployed", "4"), kind="rollback", verdict="interrupted")
+    assert interrupted_rollback((idle, one, older)) == (one if expected else None)
+    assert interrupted_rollback((idle,)) is None
+
+
+def test_newest_attempt_that_changed_a_placement_is_found() -> None:
+    found = [
+        record("3", ("web1", "unchanged", "3"), ("web2", "deployed", "3")),
+        record("2", ("web1", "deployed", "2")),
+    ]
+    assert newest_change(found, {KEY}) == found[1]
+    assert newest_change(found[:1], {KEY}) is None
 
 
 def test_last_good_state_is_what_the_newest_attempt_that_succeeded_left() -> None:
