@@ -32,7 +32,7 @@ def command(directory: str, /, **options: Any) -> int:
     environment, now = options["environment"], moment()
     repository = DeploymentRepository(Path(directory))
     with open_state(repository, state_settings(repository, environment)) as state:
-        branch = state.approvals(environment)
+        branch = state.asked_approvals(environment)
         waiting = branch.read()
         if waiting is None or not waiting.is_open(now):
             last = "no rollout ever waited there"

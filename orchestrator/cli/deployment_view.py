@@ -189,8 +189,7 @@ class DeploymentView:
             click.echo(f"kept in {recorded.pending}; the next deployment from here pushes it", err=True)
 
     def _write_log(self, attempt: Attempt) -> Path | None:
-        from orchestrator.errors import UsageError
-
+        """Where ansible's output is; what became of hosts is said all the same where it cannot be kept."""
         if not attempt.output or attempt.intent is None or attempt.run is None:
             return None
         default = attempt.intent.repository.state_directory / "logs" / f"{attempt.run.id}.log"
@@ -199,9 +198,8 @@ class DeploymentView:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(attempt.output + "\n", encoding="utf-8")
         except OSError as error:
-            raise UsageError(
-                f"the log {path} cannot be written: {error.strerror}", resolution="see --log"
-            ) from None
+            click.echo(f"warning: the log {path} cannot be written: {error.strerror}; see --log", err=True)
+            return None
         return path
 
     def _show_ansible(self, outcome: Outcome, output: str, log: Path | None) -> None:

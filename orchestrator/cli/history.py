@@ -113,6 +113,7 @@ def _lock(reader: LedgerReader, environment: str) -> LockState | None:
 
     try:
         with open_state(reader.repository, reader.settings) as state:
-            return state.lock(environment, this_process(reader.repository)).show()
+            holder = this_process(reader.repository)
+            return state.lock(state.locked_as(environment, holder), holder).show()
     except (GitError, LockError):
         return None

@@ -13,7 +13,7 @@ import click
 
 from orchestrator.core.history_index import Indexed
 from orchestrator.core.record import Record, parse_record
-from orchestrator.core.settings import Settings, branch_for_environment, parse_settings
+from orchestrator.core.settings import Settings, branch_for_environment, environment_names, parse_settings
 from orchestrator.core.state_refs import ledger_ref
 from orchestrator.edges.clone import read_clone
 from orchestrator.edges.git import DeploymentRepository, Revision
@@ -53,8 +53,9 @@ class LedgerReader:
         return list(self._readable(reversed(self._history.turns()), environment))
 
     def _readable(self, attempts: Iterable[Indexed], environment: str) -> Iterator[Indexed]:
+        names = environment_names(environment)
         for one in attempts:
-            if environment not in ("", one.environment):
+            if environment and one.environment not in names:
                 continue
             if one.problem:
                 self._skipped.append(f"{one.id} in commit {one.commit[:10]} ({plain(one.problem)})")

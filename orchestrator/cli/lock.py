@@ -32,7 +32,8 @@ def show(directory: str, /, **options: Any) -> int:
             found = dict(state.locks(holder))
     for environment in options["environments"]:
         with open_state(repository, state_settings(repository, environment)) as state:
-            found[environment] = state.lock(environment, holder).show()
+            name = state.locked_as(environment, holder)
+            found[name] = state.lock(name, holder).show()
     _print(found, moment(), options["json_path"])
     return 0
 
@@ -59,7 +60,9 @@ def break_(directory: str, /, **options: Any) -> int:
         )
     repository = DeploymentRepository(Path(directory))
     with open_state(repository, state_settings(repository, environment)) as state:
-        broken = state.lock(environment, this_process(repository)).break_(reason)
+        holder = this_process(repository)
+        environment = state.locked_as(environment, holder)
+        broken = state.lock(environment, holder).break_(reason)
     click.echo(
         f"the lock of {environment} (token {broken.token}) is free; {plain(str(broken.holder))} held it"
     )

@@ -101,8 +101,9 @@ def _say_what_git_wants(attempt: Attempt, quiet: bool, options: dict[str, Any]) 
     for text in texts:
         click.echo(text, err=quiet)
     if texts:
+        held = "would be held then" if attempt.order.check else "is held now"
         click.echo(
-            f"  that is held now: no deployment of {branch or environment} brings it back before git asks for "
+            f"  that {held}: no deployment of {branch or environment} brings it back before git asks for "
             f"something else, or `orchestrator unhold {environment} APP`; revert the commit that asks for it"
             f"{'' if options['pr'] else ' (`rollback --pr` opens the pull request)'}",
             err=quiet,

@@ -47,7 +47,8 @@ class PendingRecords:
             try:
                 records.append(parse_record(path.read_bytes()))
             except ValueError:
-                path.rename(path.with_suffix(".broken"))
+                with contextlib.suppress(OSError):
+                    path.rename(path.with_suffix(".broken"))
         return records
 
     def keep(self, record: Record) -> Path:
@@ -68,8 +69,9 @@ class PendingRecords:
         return path
 
     def remove(self, record: Record) -> None:
-        """Nothing of that attempt waits any more."""
-        self._path(record).unlink(missing_ok=True)
+        """Nothing of that attempt waits any more; a file that stays is pushed again, which changes nothing."""
+        with contextlib.suppress(OSError):
+            self._path(record).unlink(missing_ok=True)
 
     def _path(self, record: Record) -> Path:
         """The attempt's file; where it has none, one after all the others."""

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 
 from orchestrator.core.lock_state import Holder, LockState
-from orchestrator.core.settings import Settings
+from orchestrator.core.settings import Settings, environment_names
 from orchestrator.core.state_refs import approval_ref, is_lock_ref_of, ledger_ref, lock_ref
 from orchestrator.core.state_settings import LOCK_PREFIX
 from orchestrator.edges.approval_branch import ApprovalBranch
@@ -54,10 +54,32 @@ class State:
         )
         return EnvironmentLock(branch, expiry_seconds=self._settings.lock.expiry_seconds)
 
+    def locked_as(self, environment: str, holder: Holder) -> str:
+        """The name by which the environment has been locked: its documents may call `production` `prod`.
+
+        Raises:
+            GitError: the remote cannot be reached.
+            LockError: a branch holds something else.
+        """
+        names = environment_names(environment)
+        known = (name for name in names if len(names) > 1 and self.lock(name, holder).show() is not None)
+        return next(known, environment)
+
     def approvals(self, environment: str) -> ApprovalBranch:
         """Where that environment's rollouts are approved."""
         ref = approval_ref(environment, self._stack)
         return ApprovalBranch(self._lock_repository, ref, environment=environment)
+
+    def asked_approvals(self, environment: str) -> ApprovalBranch:
+        """The same, by the name by which somebody was asked.
+
+        Raises:
+            GitError: the remote cannot be reached.
+            LockError: a branch holds something else.
+        """
+        branches = [self.approvals(name) for name in environment_names(environment)]
+        asked = (one for one in branches[1:] if branches[0].read() is None and one.read() is not None)
+        return next(asked, branches[0])
 
     def locks(self, holder: Holder) -> dict[str, LockState]:
         """Every lock of this stack that was ever taken, by environment.

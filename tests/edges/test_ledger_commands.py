@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.approval import Approval
 from orchestrator.edges.clock import moment
 from orchestrator.edges.state import this_process
 from tests.edges.ledger_bench import cpu_of, make_long_ledger
@@ -98,6 +99,23 @@ def record_story(clone: Path) -> None:
             )  # fmt: skip
         dev = make_record("20261105T000000-00000005", started="2026-11-05T00:00:00Z", environment="dev")
         state.ledger.close(closed(dev))
+
+
+def test_environment_goes_by_both_of_its_names(clone: Path) -> None:
+    record_story(clone)
+    holder = this_process(repository_of(clone), actor="one", run="r1")
+    with state_of(clone) as state:
+        state.lock("production", holder).acquire(timeout_seconds=0).stop()
+        waiting = Approval(
+            environment="production", run="r1", what="2.1 is live on web1", since=moment(), until=moment(600)
+        )
+        state.approvals("production").announce(waiting)
+    assert run(clone, "history", "prod") == run(clone, "history", "production")
+    assert run(clone, "show", "prod@last") == run(clone, "show", "production@last")
+    assert run(clone, "lock", "show", "prod") == run(clone, "lock", "show", "production")
+    assert "the lock of production" in run(clone, "lock", "break", "prod", "--reason", "it is over")
+    assert "2.1 is live on web1: approved" in run(clone, "continue", "prod")
+    assert "never locked" in run(clone, "lock", "show", "staging")
 
 
 def test_history_is_the_newest_first_and_one_line_for_each_attempt(clone: Path) -> None:
