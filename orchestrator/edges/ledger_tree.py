@@ -102,10 +102,12 @@ class LedgerTree:
         return tree, tuple(dead)
 
     def _has(self, record: Record) -> bool:
+        """Whether nothing is left to say; of an open attempt more may be known than when another command said so."""
         state = self.state(record.environment)
-        if record.id in state.closed:
-            return True
-        return record.is_open and (_open_path(record) in self.files or record.id in state.interrupted)
+        if record.id in state.closed or not record.is_open:
+            return record.id in state.closed
+        said = self.files.get(_open_path(record)) == self.repository.write(render_record(record))
+        return said or record.id in state.interrupted
 
     def _append_open(self, record: Record) -> LedgerTree:
         blob = self.repository.write(render_record(record))

@@ -76,6 +76,26 @@ def test_attempt_that_is_refused_then_is_not_in_the_ledger_and_what_waited_is(
     assert not list((clone / ".git" / "orchestrator" / "pending").glob("*.json"))
 
 
+def test_beginning_that_another_command_of_the_clone_has_pushed_is_told_whole(
+    remote: Path, clone: Path
+) -> None:
+    """A clone knows of an attempt before its plan is made; if it ends then, what it was about to change is unknown."""
+    planned = make_record(plan_id="plan", lock_token=1)
+    with state_of(clone) as state, state_of(clone) as other:
+        state.ledger.remember(make_record(placements=(), lock_token=1))
+        other.ledger.close(closed(make_record("other-1", environment="dev")))
+        for _ in range(2):
+            assert state.ledger.open(planned).problem is None
+        assert other.ledger.open_records("production") == (planned,)
+        assert [line.split(":")[0] for line in subjects(remote)] == ["production", "dev", "production"]
+        (interrupted,) = other.ledger.open(make_record("next-1", lock_token=2)).interrupted
+        assert [one.result for one in interrupted.placements] == ["unknown"]
+        before = subjects(remote)
+        for late in (planned, replace(planned, plan_id="another")):
+            assert state.ledger.open(late).problem is None
+    assert subjects(remote) == before
+
+
 def test_hold_that_could_not_be_pushed_holds_the_next_deployment_from_there(directory: Path) -> None:
     delivery = Delivery(directory, hosts=1)
     delivery.release("1.0")
