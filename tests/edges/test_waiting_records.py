@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,24 @@ def test_rollback_whose_end_could_not_be_recorded_holds_what_it_left(directory: 
     delivery.run(clone, *BREAK)
     assert "rollback to the good release before" in delivery.run(clone, *DEPLOY, expect=41)
     assert delivery.live() == "1.0"
+
+
+def test_deployment_whose_end_is_told_late_frees_no_other_from_a_rule(directory: Path) -> None:
+    delivery = Delivery(directory, hosts=1)
+    delivery.release("1.0")
+    clone, other = delivery.clone("runner"), delivery.clone("other")
+    with contextlib.ExitStack() as deaf:
+        with delivery.holding("activate"):
+            job = delivery.start(clone, *DEPLOY)
+            delivery.wait_held("activate", job)
+            deaf.enter_context(taking_no_push(delivery.bare))
+        job.end(expect=29)
+    delivery.run(other, *BREAK)
+    (delivery.work / "orchestrator.toml").write_text("format = 1\n[protection.dev]\nrequire_pinned = true\n")
+    delivery.release("2.0", sha256=sha256(b"2.0\n").hexdigest())
+    delivery.run(other, *DEPLOY)
+    delivery.release("3.0")
+    for _ in range(2):  # the record of the first refusal brings the one that waited to the ledger
+        assert "require_pinned" in delivery.run(clone, *DEPLOY, expect=43)
+    assert "dev: 1.0 success, 1 deployed [skip ci]" in delivery.subjects()
+    assert delivery.live() == "2.0"
