@@ -106,27 +106,48 @@ def choose_base(
     *,
     rules_of: Callable[[Entry], Any],
     counts_under: Callable[[Any, Entry], bool],
+    is_overtaken: Callable[[Entry, Entry], bool],
 ) -> Entry | None:
     """Return the newest entry of the ledger that counts; None: none does.
 
     An entry counts when the keys say so that the entry before it, which counted, has listed. So a forged entry
-    cannot bring the keys along that vouch for it. Signatures are looked at only where the rules change, and at
-    the end, so that a long ledger costs little.
+    cannot bring the keys along that vouch for it. Signatures are looked at only where the rules change, where an entry
+    is late, and at the end, so that a long ledger costs little.
+
+    An entry is late, and does not count, when one that overtook it was told before: by the keys of its time, and by
+    those that the late one has listed itself.
 
     Args:
-        entries: of successful deployments, oldest first.
+        entries: of successful deployments, in the order in which the ledger was told.
         rules_of: something that is equal where the rules and keys at an entry's commit are.
         counts_under: whether an entry counts under these rules.
+        is_overtaken: whether the second entry's deployment came after the first's, as both entries say.
     """
-    trusted: Entry | None = None
+    told: list[tuple[Entry, Any]] = []  # each with the rules under which it counts, if it does
     rules: Any = None
-    same: list[Entry] = []
+
+    def counts(entry: Entry, before: Any) -> bool:
+        return entry is entries[0] or counts_under(before, entry)
+
+    def is_late(entry: Entry, earlier: Sequence[tuple[Entry, Any]]) -> bool:
+        return any(
+            is_overtaken(entry, one) and counts(one, before) and counts_under(rules_of(entry), one)
+            for one, before in earlier
+        )
+
     for entry in entries:
-        if trusted is not None and rules_of(entry) == rules:
-            same.append(entry)
-        elif trusted is None or counts_under(rules, entry):
-            trusted, rules, same = entry, rules_of(entry), []
-    return next((entry for entry in reversed(same) if counts_under(rules, entry)), trusted)
+        own = rules_of(entry)
+        if not told or own == rules or (counts(entry, rules) and not is_late(entry, told)):
+            told.append((entry, rules))
+            rules = own
+    return next(
+        (
+            entry
+            for place, (entry, before) in reversed(list(enumerate(told)))
+            if counts(entry, before) and not is_late(entry, told[:place])
+        ),
+        None,
+    )
 
 
 def is_base(record: Record) -> bool:
@@ -141,6 +162,13 @@ def is_base(record: Record) -> bool:
         and not record.allow_older_reason
         and bool(record.commit)
     )
+
+
+def is_overtaken(record: Record, other: Record) -> bool:
+    """Return whether the other attempt got the same lock later; nobody can say that of one without a lock."""
+    if record.environment != other.environment or record.lock_token is None or other.lock_token is None:
+        return False
+    return record.lock_token < other.lock_token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.ledger_state import LedgerState
@@ -44,18 +44,20 @@ class Recorded:
 
 @dataclass(slots=True, kw_only=True)
 class _Push:
-    """One event on its way.
+    """Events on their way.
 
     Attributes:
+        waited: see `fold_record`.
         again: called before another attempt; it may raise what is to be raised.
+        interrupted: attempts that were found dead with them.
     """
 
-    record: Record
+    records: tuple[Record, ...]
+    waited: bool = False
     lock: HeldLock | None = None
     fenced: bool = False
     again: Callable[[], object] = lambda: None
     interrupted: tuple[Record, ...] = ()
-    pushed: list[Record] = field(default_factory=list)
     lock_released: bool = False
 
 
@@ -105,14 +107,15 @@ class GitLedger:
         """The attempt is known to have begun; open ones whose lock had a lower token are closed as interrupted.
 
         Args:
-            again: called when the branch has moved since it was read: whatever was asked of it is to be asked anew.
+            again: called when the branch has moved since it was read, or has got what waited in this clone: whatever
+                was asked of it is to be asked anew.
 
         Raises:
             OrchestratorError: what `again` raises.
         """
         if not record.is_open:
             raise ValueError(f"{record.id} has ended already")
-        return self._append(_Push(record=record, again=again))
+        return self._append(record, _Push(records=(record,), again=again))
 
     def close(self, record: Record, lock: HeldLock | None = None, *, fenced: bool = False) -> Recorded:
         """The attempt is known to have ended.
@@ -124,7 +127,7 @@ class GitLedger:
         if record.is_open:
             raise ValueError(f"{record.id} has no verdict")
         shared = lock is not None and lock.branch.repository is self._repository
-        return self._append(_Push(record=record, lock=lock if shared else None, fenced=fenced))
+        return self._append(record, _Push(records=(record,), lock=lock if shared else None, fenced=fenced))
 
     def state(self, environment: str) -> LedgerState:
         """What is live there as far as the ledger knows.
@@ -193,22 +196,32 @@ class GitLedger:
         except GitError:
             return None
 
-    def _append(self, push: _Push) -> Recorded:
+    def _append(self, record: Record, push: _Push) -> Recorded:
         with self._pending.exclusively():
             # Kept first: whatever ends this process now, a later command of this clone pushes it.
-            kept = self._keep(push.record)
+            kept = self._keep(record)
             try:
-                commit = self._push_until_done(push)
+                self._push_waiting(record, push)
+                commit = self._deliver(push)
             except LedgerError as error:
                 return _not_pushed(error, kept)
-            for record in push.pushed:
-                self._pending.remove(record)
         return Recorded(commit=commit, interrupted=push.interrupted, lock_released=push.lock_released)
 
+    def _push_waiting(self, record: Record, push: _Push) -> None:
+        """The branch has what waited here before the record: whatever was asked of it did not know that."""
+        waiting = tuple(one for one in self._pending.read() if one.id != record.id)
+        if waiting:
+            self._deliver(_Push(records=waiting, waited=True))
+            push.again()
+
+    def _deliver(self, push: _Push) -> str:
+        """The branch has the events, and this clone keeps them no more."""
+        commit = self._push_until_done(push)
+        for record in push.records:
+            self._pending.remove(record)
+        return commit
+
     def _push_until_done(self, push: _Push) -> str:
-        """The branch has the event, and those that waited before it."""
-        waiting = [one for one in self._pending.read() if one.id != push.record.id]
-        push.pushed = [*waiting, push.record]
         began, outage, moved = time.monotonic(), 0.0, False
         while True:
             details: tuple[str, ...] = ()
@@ -242,10 +255,8 @@ class GitLedger:
 
     def _extend(self, tree: LedgerTree, push: _Push) -> LedgerTree:
         try:
-            for record in push.pushed:
-                tree, interrupted = tree.append(record, waited=record is not push.record)
-                if record is push.record:
-                    push.interrupted = interrupted
+            for record in push.records:
+                tree, push.interrupted = tree.append(record, waited=push.waited)
         except GitFailureError as error:
             raise LedgerError(
                 "the record cannot be committed or signed",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.ledger_entry import render_message
 from orchestrator.core.ledger_state import LedgerState, fold_record, parse_state, render_state
-from orchestrator.core.protection import is_base
+from orchestrator.core.protection import is_base, is_overtaken
 from orchestrator.core.record import Record, interrupt_record, parse_record, render_record
 from orchestrator.edges.clock import moment
 from orchestrator.edges.state_repository import StateRepository
@@ -102,10 +102,12 @@ class LedgerTree:
         return tree, tuple(dead)
 
     def _has(self, record: Record) -> bool:
+        """Whether nothing is left to say; of an open attempt more may be known than when another command said so."""
         state = self.state(record.environment)
-        if record.id in state.closed:
-            return True
-        return record.is_open and (_open_path(record) in self.files or record.id in state.interrupted)
+        if record.id in state.closed or not record.is_open:
+            return record.id in state.closed
+        said = self.files.get(_open_path(record)) == self.repository.write(render_record(record))
+        return said or record.id in state.interrupted
 
     def _append_open(self, record: Record) -> LedgerTree:
         blob = self.repository.write(render_record(record))
@@ -120,9 +122,15 @@ class LedgerTree:
         }
         if _open_path(record) in self.files:
             changes[_open_path(record)] = None
-        if is_base(record):
+        if self._is_newest_base(record):
             changes[f"{record.environment}/deployed.json"] = blob
         return self._commit(changes, record, blob)
+
+    def _is_newest_base(self, record: Record) -> bool:
+        if not is_base(record):
+            return False
+        deployed = self.deployed(record.environment)
+        return deployed is None or not is_overtaken(record, deployed)
 
     def _commit(self, changes: dict[str, str | None], record: Record, document: str) -> LedgerTree:
         for path, content in ((MARK, _MARK), (README, _README)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from orchestrator.core.ledger_entry import Entry
-from orchestrator.core.protection import BASE_VERDICTS, RulesSource, choose_base, is_base
+from orchestrator.core.protection import BASE_VERDICTS, RulesSource, choose_base, is_base, is_overtaken
 from orchestrator.core.protection_rules import Policy, Protection, Rules, ledger_signers
 from orchestrator.core.record import Record, parse_record
 from orchestrator.core.settings import (
@@ -230,7 +230,7 @@ class RulesReader:
             return blobs.get(f"{candidate.record.commit}:{self._path}", "")
 
         try:
-            return choose_base(candidates, rules_of=rules_of, counts_under=counts)
+            return choose_base(candidates, rules_of=rules_of, counts_under=counts, is_overtaken=_is_overtaken)
         except DocumentError as error:
             raise _unreadable("a commit that the ledger names", error) from None
         finally:
@@ -299,6 +299,11 @@ def _is_protected(settings: Settings) -> bool:
     protection = settings.protection
     proofs = any(one.rules.require_deployed_in for one in settings.environments.values())
     return bool(protection.rules or protection.policy or proofs)
+
+
+def _is_overtaken(one: _Candidate, other: _Candidate) -> bool:
+    """Of one ledger only: where that is another repository, the lock may be another one, too."""
+    return one.history is other.history and is_overtaken(one.record, other.record)
 
 
 def _parse(content: bytes | None, where: str) -> Settings:

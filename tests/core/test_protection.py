@@ -16,6 +16,7 @@ from orchestrator.core.protection import (
     Signature,
     choose_base,
     is_base,
+    is_overtaken,
     judge_protection,
     protection_document,
 )
@@ -217,12 +218,16 @@ def test_only_deployments_of_a_branch_give_rules() -> None:
         assert not is_base(replace(RECORD, **change))  # type: ignore[arg-type]
 
 
-def base_of(*entries: tuple[str, str, str]) -> str:
-    """The chosen entry's name; entries are (name, rules at its commit, who signed it), rules name who has to."""
+def base_of(*entries: tuple[str, str, str] | tuple[str, str, str, int]) -> str:
+    """The chosen entry's name; entries are (name, rules at its commit, who signed it), rules name who has to.
+
+    The fourth is the lock's token.
+    """
     found = choose_base(
         entries,
         rules_of=lambda entry: entry[1],
         counts_under=lambda rules, entry: rules in ("", entry[2]),
+        is_overtaken=lambda one, other: len(one) == len(other) == 4 and one[3] < other[3],
     )
     return found[0] if found else ""
 
@@ -235,6 +240,42 @@ def test_an_entry_counts_by_the_keys_that_were_listed_before_it() -> None:
     assert base_of(("a", "ci", "ci"), ("forged", "eve", "eve"), ("forged", "", "")) == "a"
     assert base_of(("a", "ci", "ci"), ("forged", "ci", "eve")) == "a"
     assert base_of(("a", "ci", "ci"), ("b", "new", "ci"), ("c", "new", "new"), ("forged", "new", "ci")) == "c"
+
+
+def test_an_entry_that_is_told_late_does_not_count() -> None:
+    assert base_of(("b", "new", "", 2), ("late", "", "new", 1)) == "b"
+    assert base_of(("a", "ci", "ci", 1), ("c", "ci", "ci", 3), ("late", "", "ci", 2)) == "c"
+    assert base_of(("a", "ci", "ci", 1), ("c", "ci", "ci", 3), ("late", "ci", "ci", 2)) == "c"
+    assert (
+        base_of(("a", "ci", "ci", 1), ("c", "ci", "ci", 3), ("d", "new", "ci"), ("late", "", "new", 2)) == "d"
+    )
+    assert base_of(("a", "ci", "ci", 1), ("b", "old", "ci", 2), ("c", "new", "old", 3)) == "c"
+
+
+def test_an_entry_without_a_lock_is_neither_late_nor_makes_others_late() -> None:
+    assert base_of(("a", "ci", "ci", 2), ("b", "", "ci")) == "b"
+    assert base_of(("a", "ci", "ci"), ("b", "", "ci", 1)) == "b"
+    assert base_of(("a", "", "", 2), ("b", "", ""), ("late", "", "", 1)) == "b"
+
+
+def test_a_forged_token_makes_no_entry_late() -> None:
+    forged = ("forged", "ci", "eve", 9)
+    assert base_of(("a", "ci", "ci", 1), forged, ("b", "new", "ci", 2)) == "b"
+    assert base_of(("a", "ci", "ci", 1), forged, ("b", "", "ci", 2)) == "b"
+    assert base_of(("a", "ci", "ci", 1), forged, ("b", "ci", "ci", 2)) == "b"
+    assert base_of(("forged", "", "eve", 9), ("a", "ci", "ci", 1)) == "a", (
+        "the first one is believed, and no more"
+    )
+
+
+def test_attempts_of_one_lock_overtake_each_other() -> None:
+    one, two = replace(RECORD, lock_token=1), replace(RECORD, lock_token=2)
+    assert is_overtaken(one, two)
+    assert not is_overtaken(two, one)
+    assert not is_overtaken(one, one)
+    assert not is_overtaken(one, replace(two, environment="qa"))
+    assert not is_overtaken(RECORD, two)
+    assert not is_overtaken(one, RECORD)
 
 
 def test_a_source_is_named_for_people_and_machines() -> None:

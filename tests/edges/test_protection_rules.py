@@ -241,13 +241,28 @@ def test_a_forged_close_of_an_attempt_does_not_hide_the_true_one(repository: Rep
 
 
 def test_moving_the_ledger_leaves_no_rules_behind(repository: Repository) -> None:
+    records = '[ledger]\nref = "records"\n'
     strict = repository.commit(MERGES)
-    repository.deployed(strict)
-    repository.commit('[ledger]\nref = "records"\n')
+    repository.deployed(strict, lock_token=9)
+    repository.commit(records)
     repository.deployed(repository.commit(), '[ledger]\nref = "elsewhere"\n')
-    found = repository.judge(repository.commit('[ledger]\nref = "records"\n'))
+    moved = repository.commit(records)
+    found = repository.judge(moved)
     assert found.source.commit == strict
     assert refused(found) == ["merge_commits_only"]
+    repository.deployed(moved, records, lock_token=1)
+    assert repository.judge(repository.commit()).source.commit == moved, (
+        "another ledger may have another lock"
+    )
+
+
+def test_a_deployment_that_the_ledger_is_told_of_late_brings_no_rules(repository: Repository) -> None:
+    old, strict = repository.commit(), repository.commit(MERGES)
+    repository.deployed(strict, lock_token=2)
+    repository.deployed(old, lock_token=1)
+    git(repository.work, "reset", "--quiet", "--hard", old)
+    found = repository.judge(repository.commit())  # its line never had a rule
+    assert (found.source.commit, refused(found)) == (strict, ["merge_commits_only"])
 
 
 def test_a_policy_repository_has_the_rules_instead(repository: Repository) -> None:
