@@ -155,6 +155,8 @@ class _Reviewer:
         if not self._asked.offline:
             # The rules are those of the target, as its orchestrator.toml; the head's are data.
             self._note(*look_at_gate(replace(intent, revision=self._merge.base.revision), plan)[1])
+        # The target's are used; but no deployment would get past those that cannot be read.
+        parse_settings(self._merge.read(tree, SETTINGS), SETTINGS, read_schema("settings"))
 
     def _note(self, *notes: str) -> None:
         self.review = replace(self.review, notes=(*self.review.notes, *notes))

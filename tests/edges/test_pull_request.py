@@ -97,6 +97,17 @@ def test_violations_of_the_merged_documents_are_in_the_comment(fixture: Fixture)
     assert "evil" not in text_outside_of_code(comment.partition("\nError: ")[0])
 
 
+def test_settings_that_no_deployment_could_read_are_in_the_comment(fixture: Fixture) -> None:
+    fixture.switch("feature")
+    fixture.write("orchestrator.toml", 'name = "x"\nledgre = {}\n')
+    fixture.commit("feature")
+    comment = fixture.plan("--format", "markdown", expect=10)
+    assert "This cannot be deployed as it is" in comment
+    assert "orchestrator.toml:" in comment
+    assert "ledgre" in comment
+    assert "--require-plan" not in comment
+
+
 def test_missing_artifact_is_in_the_comment(fixture: Fixture) -> None:
     update(fixture, "9.9")
     comment = fixture.plan("--format", "markdown", expect=13)

@@ -33,6 +33,7 @@ def test_rollback_switches_to_what_is_kept_says_what_git_wants_and_is_recorded(g
     for artifact in (ground.path / "artifacts").iterdir():
         artifact.unlink()
     checked = roll_back(ground, "--check")
+    assert "that would be held then" in str(checked["output"])
     assert (set(results(checked).values()), set(ground.live().values())) == ({"deployed"}, {"3"})
     document = roll_back(ground)
     assert set(ground.live().values()) == {"2"}
