@@ -236,6 +236,8 @@ def _render_list(title: str, rows: Iterable[str]) -> _Block:
 
 def _render_ids(review: Review, plan: Plan) -> list[str]:
     lines = ["", f"intent `{plan.intent_id}`  ", f"plan `{plan.plan_id}`", ""]
+    if review.problem is not None:
+        return lines
     if review.unseen:
         names = _names(review.unseen)
         return [*lines, f"The intent id is not final: nobody has seen the bytes of {names}."]

@@ -126,6 +126,7 @@ def test_branch_that_is_not_plain_is_in_no_command() -> None:
 
 def test_problem_stands_beside_the_plan_that_it_is_about() -> None:
     comment = render_review(make_review(problem=DocumentError("the artifact is not there")))
+    assert "--require-plan" not in comment
     assert "**This cannot be deployed as it is:** `the artifact is not there`" in comment
     assert "| application |" in comment
 
