@@ -71,13 +71,17 @@ def read_rollback(
         warns: of what cannot be read; the same is read again inside the lock.
     """
     from orchestrator.cli.ledger_reading import LedgerReader
+    from orchestrator.cli.show import attempt_at
     from orchestrator.core.rollback import interrupted_rollback
+    from orchestrator.core.settings import environment_names
     from orchestrator.errors import GitError, LedgerError
     from orchestrator.rollback import RollbackOrder
 
-    read = partial(read_rollback, directory, environment, to, last_good=last_good, warns=False)
     try:
         reader = LedgerReader(directory, environment)
+        named, separator, when = to.partition("@")
+        if separator and named in environment_names(environment):
+            to = attempt_at(reader, named, when).id
         attempts = tuple(reader.records(islice(reader.by_turn(environment), READ_ATTEMPTS)))
         records = tuple(one for one in attempts if not one.is_open)
         if warns:
@@ -85,7 +89,9 @@ def read_rollback(
     except (GitError, LedgerError) as error:
         if warns:
             click.echo(f"warning: the ledger cannot be read: {error.brief}", err=True)
+        read = partial(read_rollback, directory, environment, to, last_good=last_good, warns=False)
         return RollbackOrder(to=to, unread=error.brief, last_good=last_good, read=read)
+    read = partial(read_rollback, directory, environment, to, last_good=last_good, warns=False)
     return RollbackOrder(
         to=to, records=records, last_good=last_good, interrupted=interrupted_rollback(attempts), read=read
     )

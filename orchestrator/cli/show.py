@@ -27,7 +27,7 @@ def command(directory: str, /, **options: Any) -> int:
     asked = options["record"]
     environment, separator, when = asked.partition("@")
     reader = LedgerReader(directory, environment if separator else "")
-    found = _at(reader, environment, when) if separator else _by_id(reader, asked)
+    found = attempt_at(reader, environment, when) if separator else _by_id(reader, asked)
     if options["json_path"]:
         with json_output(options["json_path"]) as file:
             file.writelines(reader.texts([found]))
@@ -58,7 +58,7 @@ def _by_id(reader: LedgerReader, asked: str) -> Indexed:
     )
 
 
-def _at(reader: LedgerReader, environment: str, when: str) -> Indexed:
+def attempt_at(reader: LedgerReader, environment: str, when: str) -> Indexed:
     """The last attempt; with a moment the last of those that had started by then, by the clocks of their runners."""
     from orchestrator.cli.moments import parse_moment
     from orchestrator.core.history import is_before

@@ -81,6 +81,7 @@ def test_release_that_failed_is_never_gone_back_to(ground: Ground) -> None:
 def test_rollback_to_a_version_or_to_what_was_live_after_an_attempt(ground: Ground) -> None:
     deploy(ground, "1", "2", "3")
     records = json.loads(ground.run("history", "dev", "--json", "-"))["attempts"]
+    assert set(results(roll_back(ground, "--to", "dev@last")).values()) == {"unchanged"}
     roll_back(ground, "--to", records[-1]["id"], "--limit", "h1")
     assert ground.live() == {"h1": "1", "h2": "3"}
     document = roll_back(ground, "--to", "1")
