@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 
-from host_program import hooks, keeping, kinds, layout, receipts, records
+from host_program import hooks, keeping, kinds, layout, receipts, records, undoing
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -129,11 +129,10 @@ def rollback(placement, request):
     if request["check"]:
         return {"result": "switched_back", "changed": False, "message": "would be switched back"}
     here = Placement(placement, request)
-    if here.live and here.live["run"] == request["run"]["id"] and here.live.get("restore"):
-        return {"changed": True, **_restore(here, _ours(here), "the rollout stopped")}
-    if not here.live or here.live["run"] != request["run"]["id"] or here.live["proven"]:
+    live = here.live
+    if not live or live["run"] != request["run"]["id"] or (live["proven"] and not live.get("restore")):
         return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
-    return {"changed": True, **_switch_back(here, _ours(here), "the rollout stopped")}
+    return {"changed": True, **undoing.undo(here, _ours(here), "the rollout stopped")}
 
 
 def absent(placement, request):
@@ -270,12 +269,8 @@ def _wanted_settings(here):
 
 
 def _judge(here, name, around):
-    problem, restarted = kinds.start(here, name)
+    healthy, message, restarted = kinds.prove(here, name)
     changed = {"changed": True} if restarted else {}
-    healthy, message = (False, problem) if problem else _ask_health(here, name)
-    if healthy:
-        problem = kinds.stays(here, name, restarted=restarted)
-        healthy, message = not problem, problem or message
     if healthy:
         try:
             adopted = here.live.get("adopted")
@@ -293,16 +288,6 @@ def _judge(here, name, around):
         # Until its smoke tests have passed it is not proven: a run that dies before is made up for by the next.
         return {"result": "active", "message": message, **changed}
     return {**_settle(here, name, message), **changed}
-
-
-def _ask_health(here, name):
-    """What this host itself can tell about that release, which is live: (healthy, one sentence)."""
-    checks = [check for check in here.wanted["healthchecks"] if check["origin"] == "host"]
-    if not checks:
-        return True, ""
-    from host_program.health import check_all, for_version
-
-    return check_all([for_version(check, here.version_of(name)) for check in checks])
 
 
 def _settle(here, name, message):
@@ -323,76 +308,13 @@ def _settle(here, name, message):
 
 
 def _fail(here, name, message):
-    if here.live.get("restore"):
-        return {**_restore(here, name, message), "problem": Problem("health", message, "").as_json()}
-    if here.live["proven"]:
+    if here.live["proven"] and not here.live.get("restore"):
         return {
             "result": "unproven",
             "message": message + "; it was live before, and stays",
             "problem": Problem("health", message, "").as_json(),
         }
-    return {**_switch_back(here, name, message), "problem": Problem("health", message, "").as_json()}
-
-
-def _switch_back(here, name, reason):
-    """The release is bad; the one before it is live again, or nothing is when there was none."""
-    if here.live.get("adopted"):
-        return adoption().give_back(here, name, reason)
-    previous = here.live["previous"]
-    if previous and not os.path.isdir(here.paths.release(previous)):
-        previous = here.last_good(name)
-    here.receipt["releases"][name]["state"] = "bad"
-    if not previous:
-        here.receipt["live"] = None
-        here.save()
-        kinds.remove(here)
-        if here.paths.live_directory():
-            os.unlink(here.paths.current)
-            receipts.sync_directory(here.paths.root)
-        return {
-            "result": "removed",
-            "message": reason + "; it was the first release and is not live any more",
-        }
-    here.receipt["releases"][previous]["state"] = "active"
-    here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True, restore=None)
-    here.save()
-    here.paths.point(os.path.join("releases", previous))
-    version = here.version_of(previous)
-    if here.wanted.get("role"):
-        message = "{}; {} is live again, and its own role activates it".format(reason, version)
-        return {"result": "switched_back", "version": version, "message": message}
-    return _revive(here, previous, "{}; {} is live again".format(reason, version))
-
-
-def _restore(here, name, reason):
-    """The release stays, and is configured again with what it was healthy with."""
-    here.receipt["releases"][name].update(here.live["restore"], state="active")
-    here.receipt["live"] = dict(here.live, restore=None, proven=True)
-    here.save()
-    return _revive(here, name, "{}; it is configured as before again".format(reason))
-
-
-def _revive(here, name, message):
-    """What is live again is asked for its health, too."""
-    record = here.receipt["releases"][name]
-    problem, restarted = kinds.start(here, name)
-    healthy, said = (False, problem) if problem else _ask_health(here, name)
-    if healthy:
-        said = kinds.stays(here, name, restarted=restarted)
-        healthy = not said
-    if healthy:
-        record["state"] = "healthy"
-        here.save()
-        return {
-            "result": "switched_back",
-            "version": record["version"],
-            "message": message,
-        }
-    return {
-        "result": "unknown",
-        "version": record["version"],
-        "message": "{}, and is not healthy either: {}".format(message, said),
-    }
+    return {**undoing.undo(here, name, message), "problem": Problem("health", message, "").as_json()}
 
 
 def _ours(here):
