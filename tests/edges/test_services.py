@@ -125,9 +125,9 @@ def test_batch_that_failed_takes_new_settings_back(host: Host, systemd: FakeSyst
     before = systemd.runs(UNIT)
     other = service(host, "1", variables={"A": "2"})
     assert host.deploy(other)["result"] == "healthy"
-    assert host.phase("rollback", other)["result"] == "switched_back"
-    assert systemd.runs(UNIT) == before
-    assert host.phase("rollback", other)["result"] == "unchanged"
+    for _ in range(2):
+        assert host.phase("rollback", other)["result"] == "switched_back"
+        assert systemd.runs(UNIT) == before
 
 
 def test_first_release_that_is_broken_leaves_nothing_running(host: Host, systemd: FakeSystemd) -> None:

@@ -101,6 +101,10 @@ def confirm(placement, request):
     if request["check"]:
         return {"result": "healthy", "changed": False, "message": "would be asked by the controller"}
     here = Placement(placement, request)
+    # What a role of its own has made healthy may be what was gone back to: that is confirmed like any other.
+    undone = None if placement["healthy"] and placement.get("role") else undoing.again(here)
+    if undone:
+        return {"changed": True, **_failed(*undone)}
     name = _ours(here)
     problem = kinds.stays(here, name, restarted=False) if placement["healthy"] else placement["message"]
     if not problem:
@@ -114,13 +118,16 @@ def distrust(placement, request):
     It stays when the placement's `keep` says so, and when it was live and healthy before this run.
     """
     here = Placement(placement, request)
+    undone = undoing.again(here)
+    if undone:
+        return {"changed": True, **_failed(*undone)}
     name = _ours(here)
     here.receipt["releases"][name]["state"] = "active"
     here.save()
     message = placement["message"]
     if placement["keep"] and not here.live["proven"]:
-        problem = Problem("health", message, "").as_json()
-        return {"changed": True, "result": "unproven", "message": message + "; it stays", "problem": problem}
+        said = {"result": "unproven", "message": message + "; it stays"}
+        return {"changed": True, **_failed(said, message)}
     return {"changed": True, **_fail(here, name, message)}
 
 
@@ -129,6 +136,9 @@ def rollback(placement, request):
     if request["check"]:
         return {"result": "switched_back", "changed": False, "message": "would be switched back"}
     here = Placement(placement, request)
+    undone = undoing.again(here)
+    if undone:
+        return {"changed": True, **undone[0]}
     live = here.live
     if not live or live["run"] != request["run"]["id"] or (live["proven"] and not live.get("restore")):
         return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
@@ -221,6 +231,7 @@ def _switch(here, name, old, adopted=None):
     record.update(after)
     if here.wanted.get("role"):
         record["role"] = here.wanted["role"]["name"]
+    here.receipt.pop("undone", None)
     here.receipt["live"] = {
         "directory": name,
         "previous": previous,
@@ -309,21 +320,18 @@ def _settle(here, name, message):
 
 def _fail(here, name, message):
     if here.live["proven"] and not here.live.get("restore"):
-        return {
-            "result": "unproven",
-            "message": message + "; it was live before, and stays",
-            "problem": Problem("health", message, "").as_json(),
-        }
-    return {**undoing.undo(here, name, message), "problem": Problem("health", message, "").as_json()}
+        said = {"result": "unproven", "message": message + "; it was live before, and stays"}
+        return _failed(said, message)
+    return _failed(undoing.undo(here, name, message), message)
+
+
+def _failed(said, reason):
+    return {**said, "problem": Problem("health", reason, "").as_json()}
 
 
 def _ours(here):
     """The directory that this run made live, still live; anything else is somebody's doing meanwhile."""
     name = here.live["directory"] if here.live else ""
     if not name or here.live["run"] != here.request["run"]["id"] or here.paths.live_directory() != name:
-        raise Problem(
-            "conflict",
-            "another release was made live here since this run did",
-            "run `orchestrator status`; somebody else deploys to this host",
-        )
+        raise undoing.overtaken()
     return name
