@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from host_program import receipts
 
 from tests.edges.host import IDENTITY, Host, make_zip
@@ -163,6 +164,26 @@ def test_switching_back_that_dies_at_any_step(host: Host) -> None:
         assert live(host) in ("1", "2"), step
         converges(host, "1")
         assert leftovers(host) == set(), step
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_unhealthy_release_after_switching_back_that_died_leads_back_to_what_was_healthy(
+    host: Host, version: str
+) -> None:
+    """Neither to nothing, nor to an older one, nor to the one that was being left."""
+
+    def prepare() -> None:
+        for good in ("0", "1"):
+            host.deploy(deployment(host, good))
+
+    requests = requests_of(host, deployment(host, "2", healthcheck=UNHEALTHY))
+    for step in each_step(host, prepare, *requests):
+        directory = receipts.placement_directory(IDENTITY, "site", str(host.path))
+        known = (receipts.read_receipt(directory) or {})["releases"].values()
+        judged = any(one["version"] == "2" and one["state"] == "bad" for one in known)
+        host.deploy(deployment(host, version, healthcheck=UNHEALTHY))
+        # What was live and nobody had judged is what is gone back to from another one.
+        assert live(host) in (("1",) if judged or version == "2" else ("1", "2")), step
 
 
 def test_shared_paths_and_templates_that_die_at_any_step(host: Host) -> None:

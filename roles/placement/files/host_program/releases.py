@@ -76,13 +76,13 @@ def activate(placement, request):
     if not name:
         raise Problem("host", "this run has not staged the release here", "run the deployment again")
     before = here.version_of(old)
-    previous = old if old != name else (here.live or {}).get("previous", "")
+    previous = _before(here, name, old)
     around = hooks.around_of(here.receipt, here.paths, name, previous)
     adopted = here.unfinished(name) if old == name else None
     if foreign:
         adopted = adoption().begin(here, foreign, name)
     ran = [] if adopted else hooks.run("before_activate", placement, request, around)
-    changed = _switch(here, name, old, adopted)
+    changed = _switch(here, name, old, previous, adopted)
     if placement.get("role"):
         # Its own role makes it run, and comes after this; then its health is asked.
         judged = {"result": "active", "own": True, "message": "live; its own role activates it"}
@@ -205,18 +205,29 @@ def _predict(here):
     }
 
 
-def _switch(here, name, old, adopted=None):
+def _before(here, name, old):
+    """The directory of the release that is gone back to when that one is not healthy; an empty string without one."""
+    live = here.live or {"directory": "", "previous": ""}
+    meant, is_bad = live["directory"], here.receipt["releases"].get(old, {}).get("state") == "bad"
+    if is_bad and meant not in ("", name, old) and os.path.isdir(here.paths.release(meant)):
+        return meant  # a run that was leaving the bad one died before the link was switched
+    if old and old != name:
+        return old
+    return live["previous"] if live["directory"] == name else here.last_good(name)
+
+
+def _switch(here, name, old, previous, adopted):
     """The receipt says what is about to be live, then the link does. True when the link moved.
 
     Args:
+        old: what is live, if anything is.
+        previous: what is gone back to from it.
         adopted: how what is live and not ours is taken over, or was.
     """
     unswitched = json.dumps(here.receipt)
     run, record = here.request["run"], here.receipt["releases"][name]
     resumed = here.live if here.live and here.live["directory"] == name else None
-    previous = resumed["previous"] if resumed else here.last_good(name)
     if old and old != name:
-        previous = old
         here.receipt["releases"].setdefault(old, receipts.unrecorded(old))
     before, after = _settings(record), _wanted_settings(here)
     restore = resumed.get("restore") if resumed and old == name else None
