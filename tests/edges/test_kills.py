@@ -166,6 +166,40 @@ def test_switching_back_that_dies_at_any_step(host: Host) -> None:
         assert leftovers(host) == set(), step
 
 
+def kept(host: Host) -> dict[str, str]:
+    """The states of the releases that lie there, by version."""
+    return {one["version"]: one["state"] for one in observed(host)["releases"]}
+
+
+def back_to(host: Host, version: str, **settings: Any) -> list[dict[str, Any]]:
+    """What a rollback to that release asks for."""
+    requests = requests_of(host, deployment(host, version, **settings))
+    for request in requests:
+        request["run"]["leaves_bad"] = True
+    return requests
+
+
+def test_rollback_that_dies_at_any_step_does_not_lead_forth_again(host: Host) -> None:
+    def prepare() -> None:
+        for version in ("0", "1", "2"):
+            host.deploy(deployment(host, version))
+
+    for step in each_step(host, prepare, *back_to(host, "1")):
+        states = kept(host)
+        if live(host) == "1" or states["1"] == "active":
+            assert states["2"] == "bad", step
+        assert run_until(host, 0, *back_to(host, "1")).returncode == 0
+        assert (live(host), kept(host)) == ("1", {"1": "healthy", "2": "bad", "0": "healthy"}), step
+
+
+def test_rollback_whose_release_fails_leaves_what_it_left_as_good_as_it_was(host: Host) -> None:
+    for version in ("1", "2"):
+        host.deploy(deployment(host, version))
+    fails = {"hooks": {"after_activate": [{"command": ["/bin/false"]}]}}
+    assert run_until(host, 0, *back_to(host, "1", **fails)).returncode == 0
+    assert (live(host), kept(host)) == ("2", {"1": "bad", "2": "healthy"})
+
+
 @pytest.mark.parametrize("version", ["2", "3"])
 def test_unhealthy_release_after_switching_back_that_died_leads_back_to_what_was_healthy(
     host: Host, version: str

@@ -234,6 +234,9 @@ def _switch(here, name, old, previous, adopted):
     if old == name and record["state"] == "healthy":
         restore = before if before["service"] and before["service"] != after["service"] else None
     proven = old == name and (record["state"] == "healthy" or bool(resumed and resumed["proven"]))
+    if previous in here.receipt["releases"] and run.get("leaves_bad") and not proven:
+        # The next rollback, which may be this one again, does not come back to what is left.
+        here.receipt["releases"][previous]["state"] = "bad"
     if old != name:
         here.receipt["sequence"] += 1
         record["sequence"] = here.receipt["sequence"]
@@ -314,9 +317,6 @@ def _judge(here, name, around):
 
 def _settle(here, name, message):
     here.receipt["releases"][name]["state"] = "healthy"
-    left = here.receipt["releases"].get(here.live["previous"])
-    if left and here.request["run"].get("leaves_bad"):
-        left["state"] = "bad"  # so that the next rollback does not come back to what was left
     here.save()
     if here.live.get("adopted"):
         message = "{}; {}".format(message, adoption().describe(here.live["adopted"]))
