@@ -128,6 +128,16 @@ def read_receipt(directory):
     return receipt
 
 
+def forget_process(receipt, name):
+    """The receipt does not say any more what the process was started with, unless it is the release of that name.
+
+    Between a switch of the link and the restart that follows, a boot starts what the link leads to.
+    """
+    process = receipt.get("process")
+    if process and process["directory"] != name:
+        receipt["process"] = dict(process, directory="")
+
+
 def _is_receipt(value):
     releases = value.get("releases") if isinstance(value, dict) else None
     return (

@@ -241,6 +241,7 @@ def _switch(here, name, old, previous, adopted):
         here.receipt["sequence"] += 1
         record["sequence"] = here.receipt["sequence"]
         record["activated_at"] = run["time"]
+        receipts.forget_process(here.receipt, name)
     record["state"] = "active"
     record.update(after)
     if here.wanted.get("role"):

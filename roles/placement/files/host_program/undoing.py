@@ -91,6 +91,7 @@ def _switch_back(here, name):
     here.receipt["undone"]["to"] = previous
     here.receipt["releases"][name]["state"] = "bad"
     if previous:
+        receipts.forget_process(here.receipt, previous)
         here.receipt["releases"][previous]["state"] = "active"
         here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True, restore=None)
     else:
