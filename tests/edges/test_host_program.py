@@ -137,6 +137,7 @@ def test_rollback_undoes_only_what_this_run_did(host: Host) -> None:
     host.deploy(placement)
     assert host.phase("rollback", placement)["result"] == "switched_back"
     assert (host.path / "current" / "i").read_text() == "1"
+    host.runs += 1
     assert host.phase("rollback", placement)["result"] == "unchanged"
     assert (host.path / "current" / "i").read_text() == "1"
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from host_program import receipts
 
 from tests.edges.host import IDENTITY, Host, make_zip
@@ -163,6 +164,60 @@ def test_switching_back_that_dies_at_any_step(host: Host) -> None:
         assert live(host) in ("1", "2"), step
         converges(host, "1")
         assert leftovers(host) == set(), step
+
+
+def kept(host: Host) -> dict[str, str]:
+    """The states of the releases that lie there, by version."""
+    return {one["version"]: one["state"] for one in observed(host)["releases"]}
+
+
+def back_to(host: Host, version: str, **settings: Any) -> list[dict[str, Any]]:
+    """What a rollback to that release asks for."""
+    requests = requests_of(host, deployment(host, version, **settings))
+    for request in requests:
+        request["run"]["leaves_bad"] = True
+    return requests
+
+
+def test_rollback_that_dies_at_any_step_does_not_lead_forth_again(host: Host) -> None:
+    def prepare() -> None:
+        for version in ("0", "1", "2"):
+            host.deploy(deployment(host, version))
+
+    for step in each_step(host, prepare, *back_to(host, "1")):
+        states = kept(host)
+        if live(host) == "1" or states["1"] == "active":
+            assert states["2"] == "bad", step
+        assert run_until(host, 0, *back_to(host, "1")).returncode == 0
+        assert (live(host), kept(host)) == ("1", {"1": "healthy", "2": "bad", "0": "healthy"}), step
+
+
+def test_rollback_whose_release_fails_leaves_what_it_left_as_good_as_it_was(host: Host) -> None:
+    for version in ("1", "2"):
+        host.deploy(deployment(host, version))
+    fails = {"hooks": {"after_activate": [{"command": ["/bin/false"]}]}}
+    assert run_until(host, 0, *back_to(host, "1", **fails)).returncode == 0
+    assert (live(host), kept(host)) == ("2", {"1": "bad", "2": "healthy"})
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_unhealthy_release_after_switching_back_that_died_leads_back_to_what_was_healthy(
+    host: Host, version: str
+) -> None:
+    """Neither to nothing, nor to an older one, nor to the one that was being left."""
+
+    def prepare() -> None:
+        for good in ("0", "1"):
+            host.deploy(deployment(host, good))
+
+    requests = requests_of(host, deployment(host, "2", healthcheck=UNHEALTHY))
+    for step in each_step(host, prepare, *requests):
+        directory = receipts.placement_directory(IDENTITY, "site", str(host.path))
+        known = (receipts.read_receipt(directory) or {})["releases"].values()
+        judged = any(one["version"] == "2" and one["state"] == "bad" for one in known)
+        host.deploy(deployment(host, version, healthcheck=UNHEALTHY))
+        # What was live and nobody had judged is what is gone back to from another one.
+        assert live(host) in (("1",) if judged or version == "2" else ("1", "2")), step
 
 
 def test_shared_paths_and_templates_that_die_at_any_step(host: Host) -> None:

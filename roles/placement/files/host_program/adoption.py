@@ -222,7 +222,7 @@ def _forget(here, adopted):
     here.save()
 
 
-def give_back(here, name, reason):
+def give_back(here, name):
     """`current` is what it was before the takeover, and the receipt says nothing of it any more."""
     adopted, paths = here.live["adopted"], here.paths
     if "link" in adopted:
@@ -233,8 +233,6 @@ def give_back(here, name, reason):
         receipts.sync_directory(paths.root)
     here.receipt["releases"][name]["state"] = "staged"
     _forget(here, adopted)
-    message = "{}; {} is what it was before, nothing was taken over".format(reason, paths.current)
-    return {"result": "switched_back", "version": None, "message": message}
 
 
 def describe(adopted):

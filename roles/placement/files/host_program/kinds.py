@@ -31,6 +31,29 @@ def stage(placement, request):
     return staging.stage(placement, request)
 
 
+def prove(here, name):
+    """The live release of that name is started, asked for its health, as far as this host can, and runs on.
+
+    Returns:
+        (whether it is healthy, one sentence, whether starting it has changed anything).
+    """
+    problem, restarted = start(here, name)
+    healthy, message = (False, problem) if problem else _ask_health(here, name)
+    if healthy:
+        problem = stays(here, name, restarted=restarted)
+        healthy, message = not problem, problem or message
+    return healthy, message, restarted
+
+
+def _ask_health(here, name):
+    checks = [check for check in here.wanted["healthchecks"] if check["origin"] == "host"]
+    if not checks:
+        return True, ""
+    from host_program.health import check_all, for_version
+
+    return check_all([for_version(check, here.version_of(name)) for check in checks])
+
+
 def start(here, name):
     """What that release, the live one, is beside its files is there and runs.
 

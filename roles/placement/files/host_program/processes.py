@@ -1,7 +1,8 @@
 """The process of a service: started with what its live release asks for, watched, and gone with it.
 
 The receipt's `units` are the unit files that we wrote; `process` says what the process was last started with
-(`service`, a configuration, and `directory`, a release): where that is not what is live, it is started again.
+(`service`, a configuration, and `directory`, a release; empty while nobody can tell): where that is not what is live,
+it is started again.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ def start(here, name):
     runs = units.show([unit])[unit]["ActiveState"] in RUNS
     if process == wanted and runs and not rewritten:
         return "", changed
-    verb = "restart"
-    if runs and not rewritten and configuration["on_release"] == "reload" and process:
-        verb = "reload" if process["service"] == identifier else verb
-    problem = units.change(verb, unit, seconds)
+    same = bool(process) and process["service"] == identifier
+    reloads = same and runs and not rewritten and configuration["on_release"] == "reload"
+    here.receipt["process"] = {"service": identifier if same else "", "directory": ""}
+    here.save()
+    problem = units.change("reload" if reloads else "restart", unit, seconds)
     if not problem:
         here.receipt["process"] = wanted
         here.save()

@@ -67,6 +67,8 @@ def new_receipt(identity, application, deployment_path):
     (it was live and healthy before that run), `restore` (what it was configured with then, where switching back goes
     no further), `run`, `commit`, `plan_id`, `actor`, `time`; after a takeover `adopted`: where what was live before
     is (`kept`, a directory, or `link`, where `current` led), and the receipt's `process` and `units` of before.
+    `undone` is there when the last switch was gone back from: by which `run` and `phase`, and why (`reason`), from that
+    `directory`, `to` which one (the same: configured as before; "": none; None: what was not ours).
     `staged` is what the last staging offers to activation: `run`, `directory`.
     """
     return {
@@ -124,6 +126,16 @@ def read_receipt(directory):
             "move that directory away; the next deployment stages and verifies everything again",
         )
     return receipt
+
+
+def forget_process(receipt, name):
+    """The receipt does not say any more what the process was started with, unless it is the release of that name.
+
+    Between a switch of the link and the restart that follows, a boot starts what the link leads to.
+    """
+    process = receipt.get("process")
+    if process and process["directory"] != name:
+        receipt["process"] = dict(process, directory="")
 
 
 def _is_receipt(value):

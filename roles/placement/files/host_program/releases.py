@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 
-from host_program import hooks, keeping, kinds, layout, receipts, records
+from host_program import hooks, keeping, kinds, layout, receipts, records, undoing
 from host_program.paths import Paths
 from host_program.problems import Problem, from_os_error
 
@@ -76,13 +76,13 @@ def activate(placement, request):
     if not name:
         raise Problem("host", "this run has not staged the release here", "run the deployment again")
     before = here.version_of(old)
-    previous = old if old != name else (here.live or {}).get("previous", "")
+    previous = _before(here, name, old)
     around = hooks.around_of(here.receipt, here.paths, name, previous)
     adopted = here.unfinished(name) if old == name else None
     if foreign:
         adopted = adoption().begin(here, foreign, name)
     ran = [] if adopted else hooks.run("before_activate", placement, request, around)
-    changed = _switch(here, name, old, adopted)
+    changed = _switch(here, name, old, previous, adopted)
     if placement.get("role"):
         # Its own role makes it run, and comes after this; then its health is asked.
         judged = {"result": "active", "own": True, "message": "live; its own role activates it"}
@@ -101,6 +101,10 @@ def confirm(placement, request):
     if request["check"]:
         return {"result": "healthy", "changed": False, "message": "would be asked by the controller"}
     here = Placement(placement, request)
+    # What a role of its own has made healthy may be what was gone back to: that is confirmed like any other.
+    undone = None if placement["healthy"] and placement.get("role") else undoing.again(here)
+    if undone:
+        return {"changed": True, **_failed(*undone)}
     name = _ours(here)
     problem = kinds.stays(here, name, restarted=False) if placement["healthy"] else placement["message"]
     if not problem:
@@ -114,13 +118,16 @@ def distrust(placement, request):
     It stays when the placement's `keep` says so, and when it was live and healthy before this run.
     """
     here = Placement(placement, request)
+    undone = undoing.again(here)
+    if undone:
+        return {"changed": True, **_failed(*undone)}
     name = _ours(here)
     here.receipt["releases"][name]["state"] = "active"
     here.save()
     message = placement["message"]
     if placement["keep"] and not here.live["proven"]:
-        problem = Problem("health", message, "").as_json()
-        return {"changed": True, "result": "unproven", "message": message + "; it stays", "problem": problem}
+        said = {"result": "unproven", "message": message + "; it stays"}
+        return {"changed": True, **_failed(said, message)}
     return {"changed": True, **_fail(here, name, message)}
 
 
@@ -129,11 +136,13 @@ def rollback(placement, request):
     if request["check"]:
         return {"result": "switched_back", "changed": False, "message": "would be switched back"}
     here = Placement(placement, request)
-    if here.live and here.live["run"] == request["run"]["id"] and here.live.get("restore"):
-        return {"changed": True, **_restore(here, _ours(here), "the rollout stopped")}
-    if not here.live or here.live["run"] != request["run"]["id"] or here.live["proven"]:
+    undone = undoing.again(here)
+    if undone:
+        return {"changed": True, **undone[0]}
+    live = here.live
+    if not live or live["run"] != request["run"]["id"] or (live["proven"] and not live.get("restore")):
         return {"result": "unchanged", "changed": False, "message": "this run changed nothing here"}
-    return {"changed": True, **_switch_back(here, _ours(here), "the rollout stopped")}
+    return {"changed": True, **undoing.undo(here, _ours(here), "the rollout stopped")}
 
 
 def absent(placement, request):
@@ -196,32 +205,48 @@ def _predict(here):
     }
 
 
-def _switch(here, name, old, adopted=None):
+def _before(here, name, old):
+    """The directory of the release that is gone back to when that one is not healthy; an empty string without one."""
+    live = here.live or {"directory": "", "previous": ""}
+    meant, is_bad = live["directory"], here.receipt["releases"].get(old, {}).get("state") == "bad"
+    if is_bad and meant not in ("", name, old) and os.path.isdir(here.paths.release(meant)):
+        return meant  # a run that was leaving the bad one died before the link was switched
+    if old and old != name:
+        return old
+    return live["previous"] if live["directory"] == name else here.last_good(name)
+
+
+def _switch(here, name, old, previous, adopted):
     """The receipt says what is about to be live, then the link does. True when the link moved.
 
     Args:
+        old: what is live, if anything is.
+        previous: what is gone back to from it.
         adopted: how what is live and not ours is taken over, or was.
     """
     unswitched = json.dumps(here.receipt)
     run, record = here.request["run"], here.receipt["releases"][name]
     resumed = here.live if here.live and here.live["directory"] == name else None
-    previous = resumed["previous"] if resumed else here.last_good(name)
     if old and old != name:
-        previous = old
         here.receipt["releases"].setdefault(old, receipts.unrecorded(old))
     before, after = _settings(record), _wanted_settings(here)
     restore = resumed.get("restore") if resumed and old == name else None
     if old == name and record["state"] == "healthy":
         restore = before if before["service"] and before["service"] != after["service"] else None
     proven = old == name and (record["state"] == "healthy" or bool(resumed and resumed["proven"]))
+    if previous in here.receipt["releases"] and run.get("leaves_bad") and not proven:
+        # The next rollback, which may be this one again, does not come back to what is left.
+        here.receipt["releases"][previous]["state"] = "bad"
     if old != name:
         here.receipt["sequence"] += 1
         record["sequence"] = here.receipt["sequence"]
         record["activated_at"] = run["time"]
+        receipts.forget_process(here.receipt, name)
     record["state"] = "active"
     record.update(after)
     if here.wanted.get("role"):
         record["role"] = here.wanted["role"]["name"]
+    here.receipt.pop("undone", None)
     here.receipt["live"] = {
         "directory": name,
         "previous": previous,
@@ -270,12 +295,8 @@ def _wanted_settings(here):
 
 
 def _judge(here, name, around):
-    problem, restarted = kinds.start(here, name)
+    healthy, message, restarted = kinds.prove(here, name)
     changed = {"changed": True} if restarted else {}
-    healthy, message = (False, problem) if problem else _ask_health(here, name)
-    if healthy:
-        problem = kinds.stays(here, name, restarted=restarted)
-        healthy, message = not problem, problem or message
     if healthy:
         try:
             adopted = here.live.get("adopted")
@@ -295,21 +316,8 @@ def _judge(here, name, around):
     return {**_settle(here, name, message), **changed}
 
 
-def _ask_health(here, name):
-    """What this host itself can tell about that release, which is live: (healthy, one sentence)."""
-    checks = [check for check in here.wanted["healthchecks"] if check["origin"] == "host"]
-    if not checks:
-        return True, ""
-    from host_program.health import check_all, for_version
-
-    return check_all([for_version(check, here.version_of(name)) for check in checks])
-
-
 def _settle(here, name, message):
     here.receipt["releases"][name]["state"] = "healthy"
-    left = here.receipt["releases"].get(here.live["previous"])
-    if left and here.request["run"].get("leaves_bad"):
-        left["state"] = "bad"  # so that the next rollback does not come back to what was left
     here.save()
     if here.live.get("adopted"):
         message = "{}; {}".format(message, adoption().describe(here.live["adopted"]))
@@ -323,85 +331,19 @@ def _settle(here, name, message):
 
 
 def _fail(here, name, message):
-    if here.live.get("restore"):
-        return {**_restore(here, name, message), "problem": Problem("health", message, "").as_json()}
-    if here.live["proven"]:
-        return {
-            "result": "unproven",
-            "message": message + "; it was live before, and stays",
-            "problem": Problem("health", message, "").as_json(),
-        }
-    return {**_switch_back(here, name, message), "problem": Problem("health", message, "").as_json()}
+    if here.live["proven"] and not here.live.get("restore"):
+        said = {"result": "unproven", "message": message + "; it was live before, and stays"}
+        return _failed(said, message)
+    return _failed(undoing.undo(here, name, message), message)
 
 
-def _switch_back(here, name, reason):
-    """The release is bad; the one before it is live again, or nothing is when there was none."""
-    if here.live.get("adopted"):
-        return adoption().give_back(here, name, reason)
-    previous = here.live["previous"]
-    if previous and not os.path.isdir(here.paths.release(previous)):
-        previous = here.last_good(name)
-    here.receipt["releases"][name]["state"] = "bad"
-    if not previous:
-        here.receipt["live"] = None
-        here.save()
-        kinds.remove(here)
-        if here.paths.live_directory():
-            os.unlink(here.paths.current)
-            receipts.sync_directory(here.paths.root)
-        return {
-            "result": "removed",
-            "message": reason + "; it was the first release and is not live any more",
-        }
-    here.receipt["releases"][previous]["state"] = "active"
-    here.receipt["live"] = dict(here.live, directory=previous, previous="", proven=True, restore=None)
-    here.save()
-    here.paths.point(os.path.join("releases", previous))
-    version = here.version_of(previous)
-    if here.wanted.get("role"):
-        message = "{}; {} is live again, and its own role activates it".format(reason, version)
-        return {"result": "switched_back", "version": version, "message": message}
-    return _revive(here, previous, "{}; {} is live again".format(reason, version))
-
-
-def _restore(here, name, reason):
-    """The release stays, and is configured again with what it was healthy with."""
-    here.receipt["releases"][name].update(here.live["restore"], state="active")
-    here.receipt["live"] = dict(here.live, restore=None, proven=True)
-    here.save()
-    return _revive(here, name, "{}; it is configured as before again".format(reason))
-
-
-def _revive(here, name, message):
-    """What is live again is asked for its health, too."""
-    record = here.receipt["releases"][name]
-    problem, restarted = kinds.start(here, name)
-    healthy, said = (False, problem) if problem else _ask_health(here, name)
-    if healthy:
-        said = kinds.stays(here, name, restarted=restarted)
-        healthy = not said
-    if healthy:
-        record["state"] = "healthy"
-        here.save()
-        return {
-            "result": "switched_back",
-            "version": record["version"],
-            "message": message,
-        }
-    return {
-        "result": "unknown",
-        "version": record["version"],
-        "message": "{}, and is not healthy either: {}".format(message, said),
-    }
+def _failed(said, reason):
+    return {**said, "problem": Problem("health", reason, "").as_json()}
 
 
 def _ours(here):
     """The directory that this run made live, still live; anything else is somebody's doing meanwhile."""
     name = here.live["directory"] if here.live else ""
     if not name or here.live["run"] != here.request["run"]["id"] or here.paths.live_directory() != name:
-        raise Problem(
-            "conflict",
-            "another release was made live here since this run did",
-            "run `orchestrator status`; somebody else deploys to this host",
-        )
+        raise undoing.overtaken()
     return name
