@@ -203,8 +203,16 @@ def choose_release(
     if wish.version:
         others = [good for (name, _, _), known in goods.items() if name == key[0] for good in known]
         return _choose_version(wish.version, found, (*mine, *others))
-    if key in wish.going and not isinstance(going := _choose_exact(wish.going[key], found, mine), str):
-        return going
+    if key in wish.going:
+        for kept in found.releases:  # `active`: it was about to go live there when the rollback died
+            if (
+                kept.version == wish.going[key].version
+                and kept.state == "active"
+                and kept.release != found.release
+            ):
+                return Choice(good=_as_good(kept), kept=True)
+        if not isinstance(going := _choose_exact(wish.going[key], found, mine), str):
+            return going
     bad = _bad(found)
     for kept in found.releases:
         if kept.state == "healthy" and kept.release != found.release:

@@ -224,6 +224,8 @@ def test_rollback_that_did_not_come_to_its_end_is_gone_on_with() -> None:
         good=good("3", ""), stays=True
     )
     assert chosen(live("4", kept("3"), kept("2")), wish) == Choice(good=good("3", ""), kept=True)
+    died = live("4", kept("3", "active"), kept("2"), state="bad")
+    assert chosen(died, wish) == Choice(good=good("3", ""), kept=True)
     assert chosen(live("4", kept("3", "bad"), kept("2")), wish) == Choice(good=good("2", ""), kept=True)
     assert chosen(live("4", kept("2")), Wish(going={})) == Choice(good=good("2", ""), kept=True)
     assert planned_by(record("3", ("web1", "planned", None))) == {}
