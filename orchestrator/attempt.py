@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from orchestrator import workflow
 from orchestrator.canary import canary_wait
@@ -305,21 +304,15 @@ class Attempt:
         assert self.outcome is not None
         record = closed_record(opened, self.plan, self.outcome)
         record = replace(record, error=self.refusal or record.error)
-        if self.order.is_rollback:
-            record = replace(record, holds=(*rollback_holds(record, left), *self._holds_before(left)))
+        if self.order.rollback is not None and self.order.is_rollback:
+            before = self.order.rollback.holds_before(left)
+            record = replace(record, holds=(*rollback_holds(record, left), *before))
         refused = any(one.kind == "fenced" for one in self.outcome.placements)
         if lock is not None and lock.is_lost(look=refused):
             verdict = "failed" if record.verdict == "cancelled" else record.verdict
             record = replace(record, verdict=verdict, error=lock.error().brief)
         fenced = lock is not None and lock.fence and workflow.asks_everybody(intent.desired, self.plan)
         self._close(state, record, lock, fenced=fenced)
-
-    def _holds_before(self, left: Mapping[tuple[str, str], str]) -> tuple[Mapping[str, Any], ...]:
-        """Those of the rollback that this one has gone on with, of what it has left already."""
-        rollback = self.order.rollback
-        begun = None if rollback is None or rollback.to else rollback.interrupted
-        held = () if begun is None else begun.holds
-        return tuple(hold for hold in held if (hold.get("application"), hold.get("sha256")) not in left)
 
     def _asking(
         self, state: State, intent: Intent, run: Run, cancelled: Callable[[], bool]

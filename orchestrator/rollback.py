@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -140,6 +140,15 @@ class RollbackOrder:
                 "rolled back with --application, or --to",
             )
         return order
+
+    def holds_before(self, left: Collection[tuple[str, str]]) -> tuple[Mapping[str, Any], ...]:
+        """Those of the rollback that this one goes on with, of what that has left already.
+
+        Args:
+            left: application and SHA-256 of what this one leaves.
+        """
+        held = () if self.to or self.interrupted is None else self.interrupted.holds
+        return tuple(hold for hold in held if (hold.get("application"), hold.get("sha256")) not in left)
 
     def reason(self) -> str:
         """For the record."""
