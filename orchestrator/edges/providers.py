@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.documents import Document
-from orchestrator.core.model import Credentials, Reference
-from orchestrator.edges.credentials import SecretSource
+from orchestrator.core.model import Credentials
+from orchestrator.edges.credentials import SecretSource, credential_headers, redact
 from orchestrator.errors import CredentialsError, ProviderError
 
 SECONDS = 60
@@ -50,19 +50,16 @@ def _fetch(provider: Provider, environment: str, secrets: SecretSource) -> bytes
     import httpx
 
     url = provider.url.replace("{environment}", environment)
-    headers, auth = {"Accept": "application/json"}, None
-    wanted = provider.credentials
-    if wanted is not None and wanted.token is not None:
-        headers["Authorization"] = f"Bearer {secrets.value(wanted.token)}"
-    elif wanted is not None:
-        name = wanted.username
-        user = secrets.value(name) if isinstance(name, Reference) else name or ""
-        auth = httpx.BasicAuth(user, secrets.value(wanted.password) if wanted.password else "")
+    authorization, values = credential_headers(
+        provider.credentials, f"the environment provider {url}", secrets
+    )
+    headers = {"Accept": "application/json", **authorization}
     try:
-        response = httpx.get(url, headers=headers, auth=auth, timeout=SECONDS, follow_redirects=False)
-    except httpx.HTTPError as error:
+        # An explicit empty auth: httpx would otherwise take one from the URL.
+        response = httpx.get(url, headers=headers, auth=httpx.Auth(), timeout=SECONDS, follow_redirects=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ProviderError(
-            f"the environment provider {url} cannot be reached: {error}",
+            f"the environment provider {url} cannot be reached: {redact(str(error), values)}",
             resolution="check the address and the network",
         ) from None
     if response.status_code in (401, 403):
