@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import select
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.model import Credentials
+from orchestrator.edges import providers
 from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.providers import read_environment
 from orchestrator.errors import CredentialsError, OrchestratorError, ProviderError
@@ -86,3 +93,116 @@ def test_command_and_record_say_nothing_of_a_token_that_is_none(clone: Clone) ->
             assert "secret env:TOK: this is no token" in said
             assert "s3cr3t" not in said
     assert "s3cr3t" not in clone.git("log", "--all", "--patch")
+
+
+@contextmanager
+def dripping(beginning: bytes, piece: bytes, seconds: float) -> Iterator[str]:
+    """A server that says the beginning, and then a piece every so many seconds until nobody listens."""
+    stopped = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            try:
+                self.request.recv(1 << 16)
+                self.request.sendall(beginning)
+                while not stopped.wait(seconds):
+                    self.request.sendall(piece)
+            except OSError:
+                pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/f"
+        finally:
+            stopped.set()
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"],
+    ids=["status", "header", "body"],
+)
+def test_server_that_drips_is_left_at_the_deadline(beginning: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "SECONDS", 0.5)
+    expected = pytest.raises(ProviderError, match=r"does not answer in full within 0\.5 s")
+    with dripping(beginning, b"H", 0.02) as url, expected as caught:
+        read(Provider(url=url))
+    assert caught.value.exit_code == 26
+
+
+def test_answer_without_end_is_refused_while_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "MAX_BYTES", 100_000)
+    expected = pytest.raises(ProviderError, match=r"answers with more than 100\.0 kB")
+    with dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4096, 0.0) as url, expected:
+        read(Provider(url=url))
+
+
+@contextmanager
+def watched(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A FIFO, and its reading end: that comes to its end when every process that has it open is gone."""
+    path = tmp_path / "held"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield path, reading
+    finally:
+        os.close(reading)
+
+
+def is_over(reading: int) -> bool:
+    assert os.read(reading, 10) == b"begun\n"
+    return bool(select.select([reading], [], [], 20)[0]) and os.read(reading, 1) == b""
+
+
+def shell(script: str) -> Provider:
+    return Provider(command=("sh", "-c", script))
+
+
+def test_command_is_ended_at_the_deadline_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "SECONDS", 2)
+    with watched(tmp_path) as (path, reading):
+        with pytest.raises(ProviderError, match="sh does not end within 2 s, and was ended") as caught:
+            read(shell(f"exec 3>{path}; echo begun >&3; echo waiting >&2; sleep 85; true"))
+        assert is_over(reading)
+    assert caught.value.details == ("waiting",)
+    assert "correct `command`" not in shown(caught.value)
+
+
+def test_command_that_closes_its_output_and_goes_on_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "SECONDS", 0.5)
+    with pytest.raises(ProviderError, match=r"does not end within 0\.5 s"):
+        read(shell("exec >&- 2>&-; sleep 85"))
+
+
+def test_command_that_prints_too_much_is_ended_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "MAX_BYTES", 100_000)
+    with watched(tmp_path) as (path, reading):
+        with pytest.raises(ProviderError, match=r"sh prints more than 100\.0 kB") as caught:
+            read(shell(f"exec 3>{path}; echo begun >&3; sleep 85 & head -c 1000000 /dev/zero; wait"))
+        assert is_over(reading)
+    assert caught.value.exit_code == 26
+
+
+def test_command_is_read_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "MAX_BYTES", 100_000)
+    assert read(shell("head -c 100000 /dev/zero; echo said >&2")) == bytes(100_000)
+
+
+def test_only_the_end_of_what_a_command_complains_is_kept() -> None:
+    script = "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; printf 'la\\033st\\n' >&2; exit 3"
+    with pytest.raises(ProviderError, match="sh ended with 3") as caught:
+        read(shell(script))
+    assert caught.value.details == ("x" * 300, "la st")
+
+
+@pytest.mark.parametrize("name", ["/nowhere", "/nowhere\0"])
+def test_command_that_is_not_there_is_said(name: str) -> None:
+    with pytest.raises(ProviderError, match=r"/nowhere.* cannot be run") as caught:
+        read(Provider(command=(name,)))
+    assert "correct `command`" in shown(caught.value)
