@@ -199,7 +199,7 @@ class CommitObjects:
         depth = ("--depth=1",) if shallow else ()
         answer = self._git.run(
             "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *depth,
-            self._clone.location(location), f"+{ref}:refs/got/{name}", seconds=FETCH_SECONDS,
+            "--", self._clone.location(location), f"+{ref}:refs/got/{name}", seconds=FETCH_SECONDS,
         )  # fmt: skip
         if answer.code != 0:
             shown = self._clone.shown(location)

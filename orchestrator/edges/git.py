@@ -145,7 +145,7 @@ class DeploymentRepository:
             if tip is None:
                 raise self._missing(branch)
             if self._commit(tip) is None:
-                self._remote("fetch", "--no-tags", REMOTE, f"refs/heads/{branch}", branch=branch)
+                self._remote("fetch", "--no-tags", "--", REMOTE, f"refs/heads/{branch}", branch=branch)
             note = ""
             if local not in (None, tip):
                 note = f"local {branch} is at {str(local)[:10]}; deployments follow {REMOTE}, at {tip[:10]}"
@@ -247,7 +247,7 @@ class DeploymentRepository:
             GitError: the remote cannot be reached.
         """
         # `ls-remote` matches ends of names: `refs/heads/refs/heads/dev` answers to `refs/heads/dev`, too.
-        lines = self._remote("ls-remote", REMOTE, *refs, branch="").splitlines()
+        lines = self._remote("ls-remote", "--", REMOTE, *refs, branch="").splitlines()
         found = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
         return {ref: found[ref] for ref in refs if ref in found}
 
@@ -263,7 +263,7 @@ class DeploymentRepository:
         """
         url = self._remote_url()
         if url:
-            self._remote("ls-remote", "--heads", REMOTE, branch="")
+            self._remote("ls-remote", "--heads", "--", REMOTE, branch="")
         return without_password(url)
 
     def _ssh_command(self) -> dict[str, str]:

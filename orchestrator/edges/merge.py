@@ -278,11 +278,11 @@ def _fetch(git: GitProcess, clone: Clone, sides: tuple[Side, Side], *, shallow: 
     fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *(("--unshallow",) if shallow else ()))
     wanted = dict.fromkeys(side.ref or side.commit for side in missing)
     specs = [f"+{name}:refs/orchestrator/{number}" for number, name in enumerate(wanted)]
-    done = git.run(*fetch, REMOTE, *specs, seconds=FETCH_SECONDS)
+    done = git.run(*fetch, "--", REMOTE, *specs, seconds=FETCH_SECONDS)
     if done.code != 0 and any(not side.ref for side in missing):
         # A commit that only this clone has: its history ends in commits that the remote's branches have.
         every = "+refs/heads/*:refs/orchestrator/every/*"
-        done = git.run(*fetch, REMOTE, every, seconds=FETCH_SECONDS)
+        done = git.run(*fetch, "--", REMOTE, every, seconds=FETCH_SECONDS)
     if done.code != 0:
         raise GitError(
             f"the git remote {clone.shown('')} cannot be reached",

@@ -128,7 +128,7 @@ class StateRepository:
         Raises:
             GitError: the remote cannot be reached.
         """
-        answer = self._git.run("ls-remote", self._remote, f"{prefix}*", seconds=seconds)
+        answer = self._git.run("ls-remote", "--", self._remote, f"{prefix}*", seconds=seconds)
         if answer.code != 0:
             raise self.unreachable(answer)
         pairs = [line.split("\t", 1) for line in answer.text.splitlines() if "\t" in line]
@@ -265,6 +265,7 @@ class StateRepository:
             *(["--dry-run"] if dry_run else []),
             *atomic,
             *leases,
+            "--",
             self._remote,
             *(f"{move.commit}:{move.ref}" for move in moves),
             seconds=seconds,
@@ -305,6 +306,7 @@ class StateRepository:
             "--no-tags",
             "--no-write-fetch-head",
             "--depth=1",
+            "--",
             self._remote,
             *(f"+{ref}:refs/state/fetched-{number}" for number, ref in enumerate(refs)),
             seconds=seconds,
