@@ -24,6 +24,7 @@ from orchestrator.core.pull_request import FileChange
 from orchestrator.edges.clone import Clone, read_clone
 from orchestrator.edges.git import REMOTE, DeploymentRepository, Revision
 from orchestrator.edges.git_process import Answer, GitFailureError, GitProcess, said, with_settings
+from orchestrator.edges.scratch import make_scratch
 from orchestrator.errors import GitError, MergeConflictError, RevisionError
 
 FETCH_SECONDS = 300
@@ -244,7 +245,7 @@ def _make_directory(parent: Path) -> Path:
                     shutil.rmtree(one, ignore_errors=True)
         return Path(tempfile.mkdtemp(prefix="merge-", dir=parent))
     except OSError:  # a checkout that we may not write to
-        return Path(tempfile.mkdtemp(prefix="orchestrator-merge-"))
+        return make_scratch()
 
 
 def _with_partial(environment: dict[str, str], clone: Clone) -> dict[str, str]:
