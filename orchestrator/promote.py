@@ -25,6 +25,7 @@ from orchestrator.core.promotion import (
     find_skipped,
 )
 from orchestrator.core.settings import Settings, branches_for_environment, environment_for_branch
+from orchestrator.core.state_settings import git_repository_problem
 from orchestrator.edges.branch_documents import (
     MANIFEST,
     BranchTree,
@@ -42,7 +43,7 @@ from orchestrator.edges.credentials import ControllerSecrets
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.lock_branch import short
 from orchestrator.edges.schemas import read_schema
-from orchestrator.errors import CredentialsError, PromotionError, RepositoryError
+from orchestrator.errors import CredentialsError, PromotionError, RepositoryError, UsageError
 from orchestrator.intent import read_settings
 from orchestrator.ledger_source import Judged, LedgerFacts, Moment, read_source
 from orchestrator.set_versions import open_remote
@@ -212,6 +213,10 @@ def promote(order: PromoteOrder) -> PromoteResult:
     Raises:
         OrchestratorError: a document is wrong, an artifact is missing, or the push is refused; nothing was changed.
     """
+    if order.to_repository and (problem := git_repository_problem(order.to_repository)):
+        raise UsageError(
+            f"--to-repo: {problem}", resolution="write an https or ssh URL, host:path, or a directory"
+        )
     clone = DeploymentRepository(order.directory)
     head = read_settings(clone, clone.resolve_ref("HEAD"))
     lookup = Lookup(secrets=ControllerSecrets(dict(os.environ)), directory=clone.directory)

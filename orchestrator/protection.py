@@ -22,13 +22,14 @@ from orchestrator.core.protection import (
 )
 from orchestrator.core.protection_rules import DEFAULT_POLICY_BRANCH, Policy, Rules
 from orchestrator.core.settings import Settings
+from orchestrator.core.state_settings import git_repository_problem
 from orchestrator.edges.clone import read_clone
 from orchestrator.edges.commit_objects import CommitObjects
 from orchestrator.edges.git import DeploymentRepository, Revision, without_password
 from orchestrator.edges.rules_reading import Binding, RulesReader
 from orchestrator.edges.signatures import Signatures
 from orchestrator.edges.state_repositories import StateRepositories
-from orchestrator.errors import GitError, OrchestratorError, ProtectionError
+from orchestrator.errors import GitError, OrchestratorError, ProtectionError, UsageError
 from orchestrator.intent import MANIFEST, Intent
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def judge_deployment(
     Raises:
         GitError: what the rules are cannot be found out.
         ProtectionError: rules are there and cannot be read.
+        UsageError: the policy repository's address is none.
     """
     if not environment:
         return Judgement(environment=environment)
@@ -277,8 +279,14 @@ class _Facts:
 
 
 def _policy(text: str) -> Policy | None:
+    if not text:
+        return None
     url, _, branch = text.partition("#")
-    return Policy(url=url, branch=branch or DEFAULT_POLICY_BRANCH) if url else None
+    if problem := git_repository_problem(url):
+        raise UsageError(
+            f"{POLICY_VARIABLE}: {problem}", resolution="set it to URL or URL#BRANCH of the policy repository"
+        )
+    return Policy(url=url, branch=branch or DEFAULT_POLICY_BRANCH)
 
 
 def _ask_forge(

@@ -79,16 +79,22 @@ def parse_git_repository(
 ) -> str:
     """Return the git repository that `key` names; empty: none."""
     text: str = value.get(key, "")
-    if key not in value:
-        return text
-    if text.startswith(("http://", "https://")):
-        problem = url_problem(text, query=False)
-        if "credentials" in problem:
-            problem = "this URL holds credentials; remove them, git's own credentials are used"
-    elif _SSH_URL.fullmatch(text) or _SCP_LIKE.fullmatch(text) or _PATH.fullmatch(text):
-        problem = ""
-    else:
-        problem = "has to be a git repository: an https or ssh URL, host:path, or a directory"
+    problem = git_repository_problem(text) if key in value else ""
     if problem:
         report.add(path, problem)
     return text
+
+
+def git_repository_problem(text: str) -> str:
+    """Return what is wrong with the address of a git repository, never quoting it; empty when nothing is.
+
+    It may come from a document, the command line or a variable: git would run the command in some.
+    """
+    if text.startswith(("http://", "https://")):
+        problem = url_problem(text, query=False)
+        if "credentials" in problem:
+            return "this URL holds credentials; remove them, git's own credentials are used"
+        return problem
+    if _SSH_URL.fullmatch(text) or _SCP_LIKE.fullmatch(text) or _PATH.fullmatch(text):
+        return ""
+    return "has to be a git repository: an https or ssh URL, host:path, or a directory"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from types import TracebackType
 from orchestrator.edges.clone import Clone
 from orchestrator.edges.git_process import GitProcess, said, with_settings
 from orchestrator.edges.object_reader import ObjectReader
+from orchestrator.edges.scratch import make_scratch
 from orchestrator.errors import GitError
 
 FETCH_SECONDS = 600
@@ -34,7 +34,7 @@ class CommitObjects:
 
     def __init__(self, clone: Clone) -> None:
         self._clone = clone
-        self._directory = Path(tempfile.mkdtemp(prefix="orchestrator-"))
+        self._directory = make_scratch()
         repository = self._directory / "repository"
         environment = with_settings(clone.environment, clone.settings)
         for name in ("GIT_REPLACE_REF_BASE", "GIT_GRAFT_FILE"):
@@ -199,7 +199,7 @@ class CommitObjects:
         depth = ("--depth=1",) if shallow else ()
         answer = self._git.run(
             "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *depth,
-            self._clone.location(location), f"+{ref}:refs/got/{name}", seconds=FETCH_SECONDS,
+            "--", self._clone.location(location), f"+{ref}:refs/got/{name}", seconds=FETCH_SECONDS,
         )  # fmt: skip
         if answer.code != 0:
             shown = self._clone.shown(location)

@@ -1,4 +1,4 @@
-"""Values of secret references, read on the controller, and their removal from text.
+"""Values of secret references, read on the controller: in a header, and never in a text.
 
 A document holds references only (`{"env": NAME}`, `{"file": PATH}`). What they stand for is read here, kept
 in memory, and never put into a message.
@@ -6,6 +6,7 @@ in memory, and never put into a message.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from orchestrator.core.model import Reference
+from orchestrator.core.model import Credentials, Reference
 from orchestrator.errors import CredentialsError
 
 _FILE_LIMIT_BYTES: Final = 1 << 20
@@ -62,6 +63,56 @@ class ControllerSecrets:
                 return _read_variable(reference, self._environ)
             case "file":
                 return _read_file(reference)
+
+
+def checked_token(token: str, reference: Reference) -> str:
+    """Return the token, which can stand in a header.
+
+    Raises:
+        CredentialsError: it cannot; a library that is given it would quote it.
+    """
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise _error(
+            reference,
+            "this is no token (it has spaces, line breaks or other characters)",
+            "set it to the token alone",
+        )
+    return token
+
+
+def credential_headers(
+    credentials: Credentials | None, where: str, secrets: SecretSource
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the headers that carry the credentials, and the values to keep out of messages.
+
+    Args:
+        where: who asks for them, for messages.
+
+    Raises:
+        CredentialsError: a reference has no value, or the value cannot be sent in a header.
+    """
+    if credentials is None or credentials == Credentials():
+        return {}, ()
+    if credentials.token is not None:
+        token = checked_token(secrets.value(credentials.token), credentials.token)
+        return {"Authorization": f"Bearer {token}"}, (token,)
+    if credentials.username is None or credentials.password is None:
+        raise CredentialsError(
+            f"{where}: its credentials are incomplete",
+            resolution="give `username` and `password`, or `token`",
+        )
+    username = credentials.username
+    if isinstance(username, Reference):
+        username = secrets.value(username)
+    password = secrets.value(credentials.password)
+    if ":" in username or not username.isprintable():
+        raise CredentialsError(
+            f"{where}: the user name has a colon or a control character, basic authentication has no way "
+            "to send that",
+            resolution="check `username`, or use a `token`",
+        )
+    encoded = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+    return {"Authorization": f"Basic {encoded}"}, (password, encoded)
 
 
 def redact(text: str, values: Iterable[str]) -> str:

@@ -15,11 +15,12 @@ from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
 from git.exc import GitError as GitPythonError
 
 from orchestrator.core.own_roles import FOLDER, OwnRole, make_role, read_roles
-from orchestrator.errors import GitError, RevisionError, UsageError
+from orchestrator.errors import DocumentError, GitError, RevisionError, UsageError
 
 REMOTE = "origin"
 REMOTE_SECONDS = 60
 SSH_COMMAND = "ssh -o BatchMode=yes -o ConnectTimeout=15"
+_LINK_MODE = 0o120000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,7 @@ class DeploymentRepository:
             if tip is None:
                 raise self._missing(branch)
             if self._commit(tip) is None:
-                self._remote("fetch", "--no-tags", REMOTE, f"refs/heads/{branch}", branch=branch)
+                self._remote("fetch", "--no-tags", "--", REMOTE, f"refs/heads/{branch}", branch=branch)
             note = ""
             if local not in (None, tip):
                 note = f"local {branch} is at {str(local)[:10]}; deployments follow {REMOTE}, at {tip[:10]}"
@@ -178,7 +179,11 @@ class DeploymentRepository:
         return True
 
     def read(self, revision: Revision, path: str) -> bytes | None:
-        """The file's content there, `path` relative to the stack's directory; None when there is none."""
+        """The file's content there, `path` relative to the stack's directory; None when there is none.
+
+        Raises:
+            GitError: git cannot read it; DocumentError: it is a committed link, which is its own target's name.
+        """
         if not revision.commit:
             file = self.directory / path
             return file.read_bytes() if file.is_file() else None
@@ -192,6 +197,11 @@ class DeploymentRepository:
                 f"git cannot read {inside} at {revision.label}: {error}",
                 resolution="run `git fsck`; fetch again",
             ) from None
+        if blob.type == "blob" and blob.mode == _LINK_MODE:
+            raise DocumentError(
+                f"{inside} at {revision.label} is a symbolic link, and links are not followed",
+                resolution="commit the file itself there",
+            )
         return bytes(blob.data_stream.read()) if blob.type == "blob" else None
 
     def list_files(self, revision: Revision, folder: str) -> tuple[str, ...]:
@@ -247,7 +257,7 @@ class DeploymentRepository:
             GitError: the remote cannot be reached.
         """
         # `ls-remote` matches ends of names: `refs/heads/refs/heads/dev` answers to `refs/heads/dev`, too.
-        lines = self._remote("ls-remote", REMOTE, *refs, branch="").splitlines()
+        lines = self._remote("ls-remote", "--", REMOTE, *refs, branch="").splitlines()
         found = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
         return {ref: found[ref] for ref in refs if ref in found}
 
@@ -263,7 +273,7 @@ class DeploymentRepository:
         """
         url = self._remote_url()
         if url:
-            self._remote("ls-remote", "--heads", REMOTE, branch="")
+            self._remote("ls-remote", "--heads", "--", REMOTE, branch="")
         return without_password(url)
 
     def _ssh_command(self) -> dict[str, str]:

@@ -210,6 +210,7 @@ class History:
             "fetch",
             "--no-tags",
             "--no-write-fetch-head",
+            "--",
             self._remote,
             f"{force}{self._source}:{self._ref}",
             seconds=FETCH_SECONDS,

@@ -24,6 +24,7 @@ from orchestrator.core.pull_request import FileChange
 from orchestrator.edges.clone import Clone, read_clone
 from orchestrator.edges.git import REMOTE, DeploymentRepository, Revision
 from orchestrator.edges.git_process import Answer, GitFailureError, GitProcess, said, with_settings
+from orchestrator.edges.scratch import make_scratch
 from orchestrator.errors import GitError, MergeConflictError, RevisionError
 
 FETCH_SECONDS = 300
@@ -244,7 +245,7 @@ def _make_directory(parent: Path) -> Path:
                     shutil.rmtree(one, ignore_errors=True)
         return Path(tempfile.mkdtemp(prefix="merge-", dir=parent))
     except OSError:  # a checkout that we may not write to
-        return Path(tempfile.mkdtemp(prefix="orchestrator-merge-"))
+        return make_scratch()
 
 
 def _with_partial(environment: dict[str, str], clone: Clone) -> dict[str, str]:
@@ -278,11 +279,11 @@ def _fetch(git: GitProcess, clone: Clone, sides: tuple[Side, Side], *, shallow: 
     fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *(("--unshallow",) if shallow else ()))
     wanted = dict.fromkeys(side.ref or side.commit for side in missing)
     specs = [f"+{name}:refs/orchestrator/{number}" for number, name in enumerate(wanted)]
-    done = git.run(*fetch, REMOTE, *specs, seconds=FETCH_SECONDS)
+    done = git.run(*fetch, "--", REMOTE, *specs, seconds=FETCH_SECONDS)
     if done.code != 0 and any(not side.ref for side in missing):
         # A commit that only this clone has: its history ends in commits that the remote's branches have.
         every = "+refs/heads/*:refs/orchestrator/every/*"
-        done = git.run(*fetch, REMOTE, every, seconds=FETCH_SECONDS)
+        done = git.run(*fetch, "--", REMOTE, every, seconds=FETCH_SECONDS)
     if done.code != 0:
         raise GitError(
             f"the git remote {clone.shown('')} cannot be reached",

@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,8 @@ from pathlib import Path
 from orchestrator.edges.ansible_content import ansible_content
 from orchestrator.edges.ansible_process import EventStream, ansible_environment
 from orchestrator.edges.playbook_server import PlaybookServer
-from orchestrator.edges.process_identity import is_gone, this_process_identity
+from orchestrator.edges.scratch import make_scratch, write_private
 
-PREFIX, OWNER = "orch-", "owner"
 SOCKET_VARIABLE = "ORCHESTRATOR_SOCKET"
 # How often ansible looks for results (seconds); its own 0.001 costs half of a core while a task runs.
 ANSIBLE_CONFIGURATION = "[defaults]\ninternal_poll_interval = 0.02\n"
@@ -53,9 +51,7 @@ class Prepared:
 @contextlib.contextmanager
 def private_directory() -> Iterator[Path]:
     """A directory that is ours alone, gone after the context; whatever runs in it has to end before."""
-    remove_abandoned(Path(tempfile.gettempdir()))
-    path = Path(tempfile.mkdtemp(prefix=PREFIX))
-    write_private(path / OWNER, this_process_identity())
+    path = make_scratch()
     try:
         (path / "cp").mkdir(mode=0o700)
         yield path
@@ -85,24 +81,9 @@ def prepare_ansible(path: Path, wanted: Wanted) -> Prepared:
     return Prepared(wanted=wanted, stream=stream, server=server)
 
 
-def remove_abandoned(parent: Path) -> None:
-    """Private directories there whose commands were killed on this machine are gone, with nobody else's."""
-    for owner in parent.glob(f"{PREFIX}*/{OWNER}"):
-        with contextlib.suppress(OSError):
-            if owner.stat().st_uid == os.getuid() and is_gone(owner.read_text(encoding="utf-8")):
-                shutil.rmtree(owner.parent, ignore_errors=True)
-
-
 def default_forks() -> int:
     """How many hosts are worked on at once: bounded by what this machine bears."""
     return min(10 * (os.cpu_count() or 1), 50)
-
-
-def write_private(path: Path, content: str) -> None:
-    """A file that only we can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
 
 
 def _close_connections(directory: Path) -> None:

@@ -28,8 +28,8 @@ from orchestrator.edges.preparing import (
     default_forks,
     prepare_ansible,
     private_directory,
-    write_private,
 )
+from orchestrator.edges.scratch import write_private
 from orchestrator.edges.ssh_agent import keys_in_agent
 from orchestrator.errors import AnsibleError
 

@@ -11,14 +11,13 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 
 from orchestrator.core.protection import Signature
 from orchestrator.core.protection_rules import is_ssh_key
 from orchestrator.edges.git_process import GitProcess
+from orchestrator.edges.scratch import make_scratch
 from orchestrator.errors import GitError
 
 _SECONDS = 60
@@ -41,7 +40,7 @@ class Signatures:
     """
 
     def __init__(self, keys: Mapping[str, str], *, object_format: str) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="orchestrator-"))
+        self._directory = make_scratch()
         self._keys = dict(keys)
         self._names: dict[str, set[str]] = {}
         self._has_pgp = False

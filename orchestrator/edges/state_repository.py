@@ -32,6 +32,7 @@ from orchestrator.edges.git_process import (
 )
 from orchestrator.edges.object_reader import ObjectReader
 from orchestrator.edges.push_answers import PushVerdict, judge_push, push_words
+from orchestrator.edges.scratch import make_scratch
 from orchestrator.errors import GitError
 
 _SCRATCH = ".scratch"
@@ -128,7 +129,7 @@ class StateRepository:
         Raises:
             GitError: the remote cannot be reached.
         """
-        answer = self._git.run("ls-remote", self._remote, f"{prefix}*", seconds=seconds)
+        answer = self._git.run("ls-remote", "--", self._remote, f"{prefix}*", seconds=seconds)
         if answer.code != 0:
             raise self.unreachable(answer)
         pairs = [line.split("\t", 1) for line in answer.text.splitlines() if "\t" in line]
@@ -259,16 +260,9 @@ class StateRepository:
         leases = [f"--force-with-lease={move.ref}:{move.expected}" for move in moves]
         atomic = ["--atomic"] if len(moves) > 1 else []
         answer = self._git.run(
-            "push",
-            "--porcelain",
-            "--no-verify",
-            *(["--dry-run"] if dry_run else []),
-            *atomic,
-            *leases,
-            self._remote,
-            *(f"{move.commit}:{move.ref}" for move in moves),
-            seconds=seconds,
-        )
+            "push", "--porcelain", "--no-verify", *(["--dry-run"] if dry_run else []), *atomic, *leases,
+            "--", self._remote, *(f"{move.commit}:{move.ref}" for move in moves), seconds=seconds,
+        )  # fmt: skip
         if self._has_changed_format(answer):
             return Pushed(verdict="raced")
         verdict = judge_push(answer)
@@ -300,15 +294,9 @@ class StateRepository:
 
     def _fetch(self, refs: Sequence[str], seconds: float) -> Answer:
         return self._git.run(
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--depth=1",
-            self._remote,
-            *(f"+{ref}:refs/state/fetched-{number}" for number, ref in enumerate(refs)),
-            seconds=seconds,
-        )
+            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1", "--", self._remote,
+            *(f"+{ref}:refs/state/fetched-{number}" for number, ref in enumerate(refs)), seconds=seconds,
+        )  # fmt: skip
 
     def _fetched(self, number: int) -> str:
         """The commit that was fetched as that one."""
@@ -383,7 +371,7 @@ class StateRepository:
                 _remove_abandoned(parent)
                 directory = Path(tempfile.mkdtemp(dir=parent))
             except OSError:  # a checkout that we may not write to
-                directory = Path(tempfile.mkdtemp(prefix="orchestrator-"))
+                directory = make_scratch()
             self._owner = os.open(directory / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._owner, fcntl.LOCK_EX)
             if (directory / _OWNER).exists():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
 from orchestrator.edges.git import DeploymentRepository
 from orchestrator.edges.merge import Merge
+from orchestrator.edges.scratch import make_scratch
 
 
 class TargetFiles:
@@ -39,7 +40,9 @@ class TargetFiles:
 
     def _directory(self) -> Path:
         if self._top is None:
-            place = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-target-"))
-            self._top = Path(place).resolve()
+            scratch = make_scratch()
+            self._stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            self._top = scratch.resolve() / "target"
+            self._top.mkdir()
             self._merge.extract_base(self._top)
         return self._top

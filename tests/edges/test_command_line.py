@@ -133,6 +133,18 @@ def test_unreachable_remote_is_said_and_offline_goes_on(clone: Clone, tmp_path: 
     clone.run("plan", "--offline")
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "dev-env.json", "orchestrator.toml"])
+def test_committed_link_is_said_to_be_one(clone: Clone, name: str) -> None:
+    (clone.path / name).unlink(missing_ok=True)
+    (clone.path / name).symlink_to("elsewhere")
+    clone.git("add", "--all")
+    clone.git("commit", "--quiet", "--message", "Link")
+    for command in ("plan", "deploy"):
+        said = clone.run(command, expect=10)
+        assert f"{name} at " in said
+        assert "is a symbolic link, and links are not followed" in said
+
+
 def test_missing_artifact_stops_before_any_host(clone: Clone, tmp_path: Path) -> None:
     (clone.path / "artifacts" / "site-1.0.txt").unlink()
     clone.run("deploy", expect=13)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from orchestrator.edges.ansible_process import EventStream
-from orchestrator.edges.preparing import OWNER, remove_abandoned
 from orchestrator.edges.process_identity import is_gone, this_process_identity
+from orchestrator.edges.scratch import OWNER, make_scratch, remove_abandoned
 from orchestrator.errors import AnsibleError
+from tests.edges.remotes import make_clone, make_remote
 
 IDENTITY = (
     "from orchestrator.edges.process_identity import this_process_identity as me; print(me(), flush=True)"
@@ -28,6 +30,40 @@ def test_directories_of_commands_that_were_killed_are_removed_and_no_others(tmp_
         (tmp_path / name / OWNER).write_text(identity)
     remove_abandoned(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["orch-alive", "orch-elsewhere", "other-dead"]
+
+
+OPEN = {
+    "commits": "from orchestrator.edges.clone import read_clone\n"
+    "from orchestrator.edges.commit_objects import CommitObjects\n"
+    "kept = CommitObjects(read_clone(Path(sys.argv[1])))\n",
+    "signatures": "from orchestrator.edges.signatures import Signatures\n"
+    "kept = Signatures({}, object_format='sha1')\n",
+    "a clone that is only read": "from orchestrator.edges.clone import read_clone\n"
+    "from orchestrator.edges.state_repository import StateRepository\n"
+    "kept = StateRepository(read_clone(Path(sys.argv[1])), actor='ada')\n",
+}
+
+
+@pytest.mark.usefixtures("isolated_git")
+@pytest.mark.parametrize("code", OPEN.values(), ids=OPEN)
+def test_every_scratch_repository_of_a_killed_command_is_removed_by_the_next(
+    tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary, clone = tmp_path / "tmp", make_clone(make_remote(tmp_path), tmp_path / "clone")
+    temporary.mkdir()
+    (clone / ".git" / "orchestrator").write_text("a file in the place of our directory")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    opened = f"import sys\nfrom pathlib import Path\n{code}print('open', flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-c", opened, str(clone)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        (left,) = temporary.iterdir()
+        process.kill()
+    own = make_scratch()
+    assert list(temporary.iterdir()) == [own] != [left]
 
 
 def test_process_is_gone_only_when_this_kernel_says_so() -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from orchestrator.core.model import Credentials, Reference, Repository
-from orchestrator.edges.credentials import SecretSource
+from orchestrator.core.model import Repository
+from orchestrator.edges.credentials import SecretSource, credential_headers
 from orchestrator.edges.repositories.answers import Answer, problem_of
 from orchestrator.edges.repositories.locations import artifact_location
 from orchestrator.edges.repositories.protocol import Found
 from orchestrator.edges.repositories.session import Exchange, HttpSession, with_body
-from orchestrator.errors import CredentialsError, OrchestratorError, RepositoryError
+from orchestrator.errors import OrchestratorError, RepositoryError
 
 _SIDECAR_LIMIT_BYTES: Final = 1 << 16
 _JSON_LIMIT_BYTES: Final = 1 << 24
@@ -36,7 +35,9 @@ class HttpRepository:
     def __init__(self, repository: Repository, session: HttpSession, secrets: SecretSource) -> None:
         self._repository = repository
         self._session = session
-        self._credentials, self._secrets = credential_headers(repository, secrets)
+        self._credentials, self._secrets = credential_headers(
+            repository.credentials, f"repository {repository.name}", secrets
+        )
 
     def location(self, path: str) -> str:
         """Return the URL of the artifact, before any redirect."""
@@ -116,45 +117,6 @@ class HttpRepository:
 
     def _problem(self, answer: Answer) -> OrchestratorError:
         return problem_of(answer, self._repository.name, self._secrets)
-
-
-def credential_headers(
-    repository: Repository, secrets: SecretSource
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the headers that carry the repository's credentials, and the values to keep out of messages.
-
-    Raises:
-        CredentialsError: a reference has no value, or the value cannot be sent in a header.
-    """
-    credentials = repository.credentials
-    if credentials is None or credentials == Credentials():
-        return {}, ()
-    where = f"repository {repository.name}"
-    if credentials.token is not None:
-        token = secrets.value(credentials.token)
-        if not token.isascii() or not token.isprintable() or " " in token:
-            raise CredentialsError(
-                f"{where}: the token {credentials.token} has characters that no token has",
-                resolution="check for blanks, line breaks and quotes around the value",
-            )
-        return {"Authorization": f"Bearer {token}"}, (token,)
-    if credentials.username is None or credentials.password is None:
-        raise CredentialsError(
-            f"{where}: its credentials are incomplete",
-            resolution="give `username` and `password`, or `token`",
-        )
-    username = credentials.username
-    if isinstance(username, Reference):
-        username = secrets.value(username)
-    password = secrets.value(credentials.password)
-    if ":" in username or not username.isprintable():
-        raise CredentialsError(
-            f"{where}: the user name has a colon or a control character, basic authentication has no way "
-            "to send that",
-            resolution="check `username`, or use a `token`",
-        )
-    encoded = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
-    return {"Authorization": f"Basic {encoded}"}, (password, encoded)
 
 
 def _size(answer: Answer) -> int | None:
