@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from orchestrator import __version__
+from orchestrator.cli.empty_values import refuse_empty_values
 from orchestrator.errors import OrchestratorError
 
 COMMANDS = {
@@ -60,6 +61,11 @@ _signal: list[int] = []
 
 class LazyGroup(click.Group):
     """Imports a command's module when the command is used: `--version` and `--help` stay quick."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not context.resilient_parsing:
+            refuse_empty_values(self, args, context)
+        return super().parse_args(context, args)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
