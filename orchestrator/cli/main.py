@@ -15,6 +15,7 @@ import click
 
 from orchestrator import __version__
 from orchestrator.cli.empty_values import refuse_empty_values
+from orchestrator.cli.standard_streams import flush_what_is_left, standard_streams
 from orchestrator.errors import OrchestratorError
 
 COMMANDS = {
@@ -126,13 +127,16 @@ def run(arguments: list[str]) -> int:
         signal.signal(number, _on_signal)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has to keep what it promises
         signal.signal(signal.SIGHUP, _on_signal)
-    with _guarded_output():
-        return _run(arguments)
+    with standard_streams(), _guarded_output():
+        code = _run(arguments)
+        flush_what_is_left()
+        return code
 
 
 def _run(arguments: list[str]) -> int:
     try:
         result = orchestrator.main(args=arguments, prog_name="orchestrator", standalone_mode=False)
+        sys.stdout.flush()
         code = result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
         code = error.exit_code
@@ -145,9 +149,6 @@ def _run(arguments: list[str]) -> int:
     except OrchestratorError as error:
         render_error(error)
         code = error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
     except Exception as error:
         code = _render_defect(error)
     return 128 + _signal[0] if _signal and code != 0 else code
