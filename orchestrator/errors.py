@@ -3,7 +3,7 @@
     OrchestratorError                 1
     ├── UsageError                   64   the command line asks for something that cannot be
     ├── DocumentError                10   manifest, environment or orchestrator.toml is wrong
-    ├── GitError                     11   no git repository, or its remote cannot be reached
+    ├── GitError                     11   no git, no git repository, or its remote cannot be reached
     ├── RevisionError                12   branch, ref or environment does not exist
     ├── ArtifactNotFoundError        13   the repository does not have the artifact
     ├── ChecksumError                14   the artifact's bytes are not those that were asked for
@@ -74,7 +74,7 @@ class DocumentError(OrchestratorError):
 
 
 class GitError(OrchestratorError):
-    """There is no git repository, or its remote cannot be reached."""
+    """There is no git, no git repository, or its remote cannot be reached."""
 
     exit_code = 11
 

@@ -127,6 +127,8 @@ def run(arguments: list[str]) -> int:
         signal.signal(number, _on_signal)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has to keep what it promises
         signal.signal(signal.SIGHUP, _on_signal)
+    # Without git GitPython would not even be imported: what needs git says so itself.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     with standard_streams(), _guarded_output():
         code = _run(arguments)
         flush_what_is_left()

@@ -132,9 +132,15 @@ class Demo:
 
 @contextmanager
 def running_demo(directory: Path, say: Callable[[str], None]) -> Iterator[Demo]:
-    """Servers run and the deployment repository exists while the context is open."""
-    from orchestrator.demo.artifact_server import ArtifactServer
+    """Servers run and the deployment repository exists while the context is open.
 
+    Raises:
+        GitError: there is no git.
+    """
+    from orchestrator.demo.artifact_server import ArtifactServer
+    from orchestrator.edges.git_process import require_git
+
+    require_git()
     with ExitStack() as stack:
         nexus = stack.enter_context(ArtifactServer(directory / "nexus", username=USER, password=PASSWORD))
         ports = {name: _start_website(stack, directory, name) for names in HOSTS.values() for name in names}
