@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from orchestrator import __version__
+from orchestrator.cli.colours import wants_no_colour
 from orchestrator.cli.empty_values import refuse_empty_values
 from orchestrator.cli.standard_streams import flush_what_is_left, standard_streams
 from orchestrator.errors import OrchestratorError
@@ -113,6 +114,8 @@ class LazyGroup(click.Group):
 def orchestrator(context: click.Context, directory: str) -> None:
     """GitOps deployments of versioned artifacts to ordinary hosts."""
     context.obj = directory
+    if wants_no_colour():
+        context.color = False
 
 
 def main() -> None:
@@ -168,11 +171,11 @@ def _guarded_output() -> contextlib.AbstractContextManager[None]:
 
 def render_error(error: OrchestratorError) -> None:
     """What is wrong, what was seen, what to do: on standard error, one after the other."""
-    click.echo(click.style("Error: ", fg="red", bold=True) + error.brief, err=True)
+    _say(click.style("Error: ", fg="red", bold=True) + error.brief)
     for line in error.details:
-        click.echo(f"  {line}", err=True)
+        _say(f"  {line}")
     if error.resolution:
-        click.echo(click.style("To do: ", bold=True) + error.resolution, err=True)
+        _say(click.style("To do: ", bold=True) + error.resolution)
 
 
 def _render_defect(error: Exception) -> int:
@@ -184,13 +187,17 @@ def _render_defect(error: Exception) -> int:
     ) as file:
         frames = traceback.extract_tb(error.__traceback__)
         file.write("".join(traceback.format_list(frames)) + type(error).__name__ + "\n")
-    click.echo(
+    _say(
         click.style("Defect: ", fg="red", bold=True)
-        + f"the orchestrator failed by its own fault ({type(error).__name__}); where is written in {file.name}",
-        err=True,
+        + f"the orchestrator failed by its own fault ({type(error).__name__}); where is written in {file.name}"
     )
-    click.echo("To do: please report it with that file.", err=True)
+    _say("To do: please report it with that file.")
     return DEFECT
+
+
+def _say(text: str) -> None:
+    """On standard error; no command is under way any more that click could ask about colours."""
+    click.echo(text, err=True, color=False if wants_no_colour() else None)
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
