@@ -196,7 +196,7 @@ class DeploymentView:
         default = attempt.intent.repository.state_directory / "logs" / f"{attempt.run.id}.log"
         path = Path(self._log_path) if self._log_path else default
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            default.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(attempt.output + "\n", encoding="utf-8")
         except OSError as error:
             raise UsageError(

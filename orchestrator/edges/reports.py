@@ -18,10 +18,8 @@ def check_report_path(path: str, option: str) -> None:
         UsageError: it cannot.
     """
     file = Path(path)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _refused(path, option, error.strerror or "no directory") from None
+    if not file.parent.is_dir():
+        raise _refused(path, option, f"there is no directory {file.parent}")
     if file.is_dir():
         raise _refused(path, option, "it is a directory")
     if not os.access(file if file.exists() else file.parent, os.W_OK):

@@ -387,7 +387,11 @@ def test_branch_that_is_no_environment_is_a_clean_no_op(
     environ = ci.push(forge, clone, branch)
     # No job of Jenkins or GitLab has such a branch; the command has to bear it in a pipeline of one's own.
     steps = [
-        Step('orchestrator deploy --branch "$B" --junit reports/deploy.xml', ("sh", "-ec"), {"B": branch})
+        Step(
+            'mkdir -p reports && orchestrator deploy --branch "$B" --junit reports/deploy.xml',
+            ("sh", "-ec"),
+            {"B": branch},
+        )
     ]
     assert said in forge.run(steps, clone, environ)
     assert not any((forge.directory / "srv" / name / "web1").exists() for name in ENVIRONMENTS)
