@@ -3,7 +3,7 @@
     OrchestratorError                 1
     ├── UsageError                   64   the command line asks for something that cannot be
     ├── DocumentError                10   manifest, environment or orchestrator.toml is wrong
-    ├── GitError                     11   no git repository, or its remote cannot be reached
+    ├── GitError                     11   no git, no git repository, or its remote cannot be reached
     ├── RevisionError                12   branch, ref or environment does not exist
     ├── ArtifactNotFoundError        13   the repository does not have the artifact
     ├── ChecksumError                14   the artifact's bytes are not those that were asked for
@@ -32,9 +32,10 @@
      ├── ForgeError                   40   the forge (GitHub, GitLab, Gitea, Forgejo) cannot be reached or refuses
      ├── HoldError                    41   a hold forbids it for now
      ├── PromotionError               42   it was not deployed where it has to have been before
-     └── ProtectionError              43   a rule of the environment's protection does not hold
+     ├── ProtectionError              43   a rule of the environment's protection does not hold
+     └── OutputError                  74   standard output cannot be written
 
-130 and 143 are SIGINT and SIGTERM, 70 is a defect in the orchestrator itself.
+130 and 143 are SIGINT and SIGTERM, 141 is a reader that has gone (SIGPIPE), 70 is a defect in the orchestrator itself.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class DocumentError(OrchestratorError):
 
 
 class GitError(OrchestratorError):
-    """There is no git repository, or its remote cannot be reached."""
+    """There is no git, no git repository, or its remote cannot be reached."""
 
     exit_code = 11
 
@@ -250,3 +251,9 @@ class ProtectionError(OrchestratorError):
     """A rule of the environment's protection does not hold, or cannot be read; no host was asked or touched."""
 
     exit_code = 43
+
+
+class OutputError(OrchestratorError):
+    """Standard output cannot be written, such as on a disk that is full."""
+
+    exit_code = 74

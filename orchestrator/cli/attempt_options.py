@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LOCK_TIMEOUT_SECONDS = 900
+MAX_TIMEOUT_SECONDS = 365 * 24 * 3600
 REASONS = ("no_lock_reason", "allow_older_reason", "override_window_reason")
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds within the range, which `nan` is for no range."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """As any number."""
+        seconds = float(super().convert(value, parameter, context))
+        if seconds != seconds:
+            self.fail(f"{value!r} is no number of seconds.", parameter, context)
+        return seconds
 
 
 def attempt_options(command: Command) -> Command:
@@ -35,7 +47,7 @@ def attempt_options(command: Command) -> Command:
         click.option("--forks", type=click.IntRange(1, 500), help="Hosts worked on at once."),
         click.option(
             "--lock-timeout",
-            type=click.FloatRange(0),
+            type=Seconds(0, MAX_TIMEOUT_SECONDS),
             metavar="SECONDS",
             default=LOCK_TIMEOUT_SECONDS,
             show_default=True,

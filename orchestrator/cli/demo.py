@@ -16,8 +16,8 @@ def command(keep: bool) -> int:
     from orchestrator.demo.scenario import PASSWORD_VARIABLE, play, running_demo
 
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-demo-")).resolve()
-    click.echo(f"The demo lives in {directory}; the artifact repository is our double of Nexus.")
     try:
+        click.echo(f"The demo lives in {directory}; the artifact repository is our double of Nexus.")
         with running_demo(directory, click.echo) as demo:
             play(demo)
             if keep:

@@ -49,6 +49,8 @@ def _examine(directory: str, options: dict[str, Any]) -> Iterator[Finding]:
 
     for program, package in (("git", "git"), ("ssh", "openssh-client"), ("ansible-playbook", "ansible-core")):
         yield bool(_which(program)), f"{program} on this machine", f"install {package}"
+    if not _which("git"):
+        return
     target = make_target(directory, options)
     try:
         repository = DeploymentRepository(target.directory)

@@ -23,7 +23,9 @@ SHOWN = 20
 @click.option(
     "--since", metavar="WHEN", default="", help="Only what started since: a date, a time (UTC), 7d or 12h."
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help=f"The newest N.  [default: {SHOWN}]")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), metavar="N", help=f"The newest N.  [default: {SHOWN}]"
+)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--json", "json_path", metavar="FILE", default="", help="Records for machines; - is stdout.")
 @click.pass_obj

@@ -24,12 +24,9 @@ def command(directory: str, /, **options: Any) -> int:
     It is in the ledger, so that it holds for everybody. Rollbacks go on. `orchestrator unhold` lifts it.
     """
     from orchestrator.cli.ledger_reading import plain
-    from orchestrator.errors import UsageError
     from orchestrator.holding import hold
 
     reason = " ".join(options["reason"].split())
-    if not reason:
-        raise UsageError("a hold has a reason", resolution="say it: --reason 'Incident 7 is looked at'")
     made = hold(
         directory,
         options["environment"],

@@ -6,8 +6,15 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import TextIO
+
+import click
 
 from orchestrator.edges.streams import StreamBefore
+from orchestrator.errors import OutputError
+
+# How a stream fails, and how `orchestrator.cli.standard_streams` names it.
+FAILURES = (OSError, OutputError, click.exceptions.Exit)
 
 
 class LastingStream(StreamBefore):
@@ -17,16 +24,16 @@ class LastingStream(StreamBefore):
         """What was written is on its way, or nobody wants it."""
         try:
             self.beneath.write(text)
-        except OSError:
-            self._give_up()
+        except FAILURES:
+            send_nowhere(self.beneath)
         return len(text)
 
     def flush(self) -> None:
         """As `write`."""
         try:
             self.beneath.flush()
-        except OSError:
-            self._give_up()
+        except FAILURES:
+            send_nowhere(self.beneath)
 
     def write_command(self, line: str) -> None:
         """A line that a CI obeys, see `orchestrator.edges.ci.GuardedStream`."""
@@ -36,12 +43,16 @@ class LastingStream(StreamBefore):
                 self.beneath.write(line + "\n")
             else:
                 write(line)
-        except OSError:
-            self._give_up()
+        except FAILURES:
+            send_nowhere(self.beneath)
 
-    def _give_up(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.beneath.fileno())
+
+def send_nowhere(stream: TextIO) -> None:
+    """What the stream still holds, and what is written to it from now on, is dropped."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 @contextlib.contextmanager

@@ -131,14 +131,11 @@ def json_output(path: str) -> Iterator[IO[str]]:
     if path == "-":
         yield sys.stdout
         return
-    with contextlib.ExitStack() as opened:
-        try:
-            file = opened.enter_context(open(path, "w", encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be written: {error.strerror}", resolution="correct --json"
-            ) from None
-        yield file
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", resolution="correct --json") from None
 
 
 def write_documents(path: str, name: str, documents: Iterable[str], **fields: str) -> None:

@@ -51,13 +51,8 @@ def break_(directory: str, /, **options: Any) -> int:
     from orchestrator.cli.ledger_reading import plain, state_settings
     from orchestrator.edges.git import DeploymentRepository
     from orchestrator.edges.state import open_state, this_process
-    from orchestrator.errors import UsageError
 
     environment, reason = options["environment"], options["reason"].strip()
-    if not reason:
-        raise UsageError(
-            "a lock is broken for a reason", resolution="say it: --reason 'CI job 12 was killed'"
-        )
     repository = DeploymentRepository(Path(directory))
     with open_state(repository, state_settings(repository, environment)) as state:
         holder = this_process(repository)

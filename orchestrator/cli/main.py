@@ -14,6 +14,9 @@ from types import FrameType
 import click
 
 from orchestrator import __version__
+from orchestrator.cli.colours import wants_no_colour
+from orchestrator.cli.empty_values import refuse_empty_values
+from orchestrator.cli.standard_streams import flush_what_is_left, standard_streams
 from orchestrator.errors import OrchestratorError
 
 COMMANDS = {
@@ -61,6 +64,11 @@ _signal: list[int] = []
 class LazyGroup(click.Group):
     """Imports a command's module when the command is used: `--version` and `--help` stay quick."""
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not context.resilient_parsing:
+            refuse_empty_values(self, args, context)
+        return super().parse_args(context, args)
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -106,6 +114,8 @@ class LazyGroup(click.Group):
 def orchestrator(context: click.Context, directory: str) -> None:
     """GitOps deployments of versioned artifacts to ordinary hosts."""
     context.obj = directory
+    if wants_no_colour():
+        context.color = False
 
 
 def main() -> None:
@@ -120,13 +130,18 @@ def run(arguments: list[str]) -> int:
         signal.signal(number, _on_signal)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has to keep what it promises
         signal.signal(signal.SIGHUP, _on_signal)
-    with _guarded_output():
-        return _run(arguments)
+    # Without git GitPython would not even be imported: what needs git says so itself.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    with standard_streams(), _guarded_output():
+        code = _run(arguments)
+        flush_what_is_left()
+        return code
 
 
 def _run(arguments: list[str]) -> int:
     try:
         result = orchestrator.main(args=arguments, prog_name="orchestrator", standalone_mode=False)
+        sys.stdout.flush()
         code = result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
         code = error.exit_code
@@ -139,9 +154,6 @@ def _run(arguments: list[str]) -> int:
     except OrchestratorError as error:
         render_error(error)
         code = error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
     except Exception as error:
         code = _render_defect(error)
     return 128 + _signal[0] if _signal and code != 0 else code
@@ -159,11 +171,11 @@ def _guarded_output() -> contextlib.AbstractContextManager[None]:
 
 def render_error(error: OrchestratorError) -> None:
     """What is wrong, what was seen, what to do: on standard error, one after the other."""
-    click.echo(click.style("Error: ", fg="red", bold=True) + error.brief, err=True)
+    _say(click.style("Error: ", fg="red", bold=True) + error.brief)
     for line in error.details:
-        click.echo(f"  {line}", err=True)
+        _say(f"  {line}")
     if error.resolution:
-        click.echo(click.style("To do: ", bold=True) + error.resolution, err=True)
+        _say(click.style("To do: ", bold=True) + error.resolution)
 
 
 def _render_defect(error: Exception) -> int:
@@ -175,13 +187,17 @@ def _render_defect(error: Exception) -> int:
     ) as file:
         frames = traceback.extract_tb(error.__traceback__)
         file.write("".join(traceback.format_list(frames)) + type(error).__name__ + "\n")
-    click.echo(
+    _say(
         click.style("Defect: ", fg="red", bold=True)
-        + f"the orchestrator failed by its own fault ({type(error).__name__}); where is written in {file.name}",
-        err=True,
+        + f"the orchestrator failed by its own fault ({type(error).__name__}); where is written in {file.name}"
     )
-    click.echo("To do: please report it with that file.", err=True)
+    _say("To do: please report it with that file.")
     return DEFECT
+
+
+def _say(text: str) -> None:
+    """On standard error; no command is under way any more that click could ask about colours."""
+    click.echo(text, err=True, color=False if wants_no_colour() else None)
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:

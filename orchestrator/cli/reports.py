@@ -1,4 +1,4 @@
-"""`--junit` and `--summary`: options, and the reports behind them."""
+"""`--junit` and `--summary`: options, and the reports behind them; and where any file can be written."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from orchestrator.core.run_report import RunReport
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILES = {"junit_path": "--junit", "summary_path": "--summary", "json_path": "--json", "log_path": "--log"}
 
 
 def report_options(command: Command) -> Command:
@@ -39,10 +41,14 @@ def check_reports(options: dict[str, Any]) -> None:
         UsageError: one cannot.
     """
     from orchestrator.edges.reports import check_report_path
+    from orchestrator.errors import UsageError
 
-    for key, option in (("junit_path", "--junit"), ("summary_path", "--summary"), ("json_path", "--json")):
-        if options[key] and options[key] != "-":
-            check_report_path(options[key], option)
+    for key, option in FILES.items():
+        path = options.get(key, "")
+        if path == "-" and option != "--json":
+            raise UsageError(f"{option} is not written to standard output", resolution="name a file")
+        if path and path != "-":
+            check_report_path(path, option)
 
 
 def write_reports(

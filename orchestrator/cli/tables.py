@@ -60,13 +60,20 @@ SHOWN_STEPS, SHOWN_GROUPS = 200, 50
 
 
 def make_console(*, error: bool = False) -> Console:
-    """A console that writes plain text when nobody looks."""
+    """A console that writes plain text when nobody looks, and no colours where they are not wanted."""
     from rich.console import Console
+
+    from orchestrator.cli.colours import wants_no_colour
 
     stream = sys.stderr if error else sys.stdout
     terminal = stream.isatty()
     return Console(
-        stderr=error, highlight=False, markup=False, width=None if terminal else 200, no_color=not terminal
+        stderr=error,
+        highlight=False,
+        markup=False,
+        width=None if terminal else 200,
+        no_color=not terminal,
+        color_system=None if wants_no_colour() else "auto",
     )
 
 

@@ -16,13 +16,15 @@ def means_of(options: dict[str, Any]) -> Means:
     """What is to be done with the change.
 
     Args:
-        options: `push`, `pr` and `reviewers`.
+        options: `push`, `pr`, `reviewers` and `json_path`.
 
     Raises:
-        UsageError: they contradict each other.
+        UsageError: they contradict each other, or the result cannot be written where it is to be.
     """
+    from orchestrator.cli.reports import check_reports
     from orchestrator.errors import UsageError
 
+    check_reports(options)
     if options["push"] and options["pr"]:
         raise UsageError("--push and --pr exclude each other", resolution="keep one")
     if options["reviewers"] and not options["pr"]:

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import zipfile
@@ -78,14 +79,10 @@ class Demo:
         """An orchestrator command, shown with what it prints."""
         self.say(f"$ orchestrator {shlex.join(arguments)}")
         sys.stdout.flush()
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            cwd=self.clone,
-            env=self.environment,
-            check=False,
-        )
-        if done.returncode != expect:
-            raise DemoError(f"that ended with {done.returncode}, and the demo expects {expect}")
+        with ExitStack() as stack:
+            code = _start(stack, "orchestrator", *arguments, cwd=self.clone, env=self.environment).wait()
+        if code != expect:
+            raise DemoError(f"that ended with {code}, and the demo expects {expect}")
         if expect:
             self.say(f"(exit code {expect}, as it should)")
 
@@ -132,9 +129,15 @@ class Demo:
 
 @contextmanager
 def running_demo(directory: Path, say: Callable[[str], None]) -> Iterator[Demo]:
-    """Servers run and the deployment repository exists while the context is open."""
-    from orchestrator.demo.artifact_server import ArtifactServer
+    """Servers run and the deployment repository exists while the context is open.
 
+    Raises:
+        GitError: there is no git.
+    """
+    from orchestrator.demo.artifact_server import ArtifactServer
+    from orchestrator.edges.git_process import require_git
+
+    require_git()
     with ExitStack() as stack:
         nexus = stack.enter_context(ArtifactServer(directory / "nexus", username=USER, password=PASSWORD))
         ports = {name: _start_website(stack, directory, name) for names in HOSTS.values() for name in names}
@@ -181,16 +184,33 @@ def play(demo: Demo) -> None:
 def _start_website(stack: ExitStack, directory: Path, name: str) -> int:
     root = directory / "hosts" / name / "my-website"
     root.mkdir(parents=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.demo.website", str(root / "current")],
+    process = _start(
+        stack,
+        "orchestrator.demo.website",
+        str(root / "current"),
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
-        text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
-    stack.callback(_stop, process)
     assert process.stdout is not None
     return int(process.stdout.readline())
+
+
+def _start(stack: ExitStack, module: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """The module runs until the stack is closed; a Ctrl-C at the terminal is for the demo, and does not reach it."""
+    interrupted: list[int] = []
+    # One that came between the start and the note of how to end it would leave the process behind.
+    handler = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], text=True, start_new_session=True, **options
+        )
+        stack.callback(_stop, process)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if interrupted:
+        signal.raise_signal(signal.SIGINT)
+    return process
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

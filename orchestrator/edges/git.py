@@ -15,6 +15,7 @@ from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
 from git.exc import GitError as GitPythonError
 
 from orchestrator.core.own_roles import FOLDER, OwnRole, make_role, read_roles
+from orchestrator.edges.git_process import require_git
 from orchestrator.errors import DocumentError, GitError, RevisionError, UsageError
 
 REMOTE = "origin"
@@ -52,13 +53,14 @@ class DeploymentRepository:
         directory: the repository's top, or a stack's directory below it.
 
     Raises:
-        GitError: that is no git repository.
+        GitError: that is no git repository, or there is no git.
         UsageError: the directory does not exist.
     """
 
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
             raise UsageError(f"{directory} is not a directory", resolution="correct -C")
+        require_git()
         self.directory = directory.resolve()
         try:
             self._repository = git.Repo(self.directory, search_parent_directories=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -142,6 +143,16 @@ class GitProcess:
         if answer.code != 0:
             raise GitFailureError(answer, arguments)
         return answer
+
+
+def require_git() -> None:
+    """Git is there to be run.
+
+    Raises:
+        GitError: it is not.
+    """
+    if shutil.which("git") is None:
+        raise GitError("git is not installed here, or not on the PATH", resolution="install git")
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:

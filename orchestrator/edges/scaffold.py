@@ -13,6 +13,7 @@ import git
 from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError
 from git.exc import GitError as GitPythonError
 
+from orchestrator.edges.git_process import require_git
 from orchestrator.errors import GitError, UsageError
 
 
@@ -83,8 +84,9 @@ def find_repository(directory: Path) -> ExistingRepository | None:
     """The git repository that the directory is in, if there is one.
 
     Raises:
-        GitError: git refuses it.
+        GitError: git refuses it, or there is none.
     """
+    require_git()
     try:
         with git.Repo(directory, search_parent_directories=True) as repository:
             names = [head.name for head in repository.heads]

@@ -103,7 +103,7 @@ def test_hold_of_the_environment_for_deployments_lets_promotions_pass_and_the_ot
             64,
             'dev has no application "sites" (did you mean "site"?)',
         ),
-        (("hold", "dev", "--reason", " "), 64, "a hold has a reason"),
+        (("hold", "dev", "--reason", " "), 64, "--reason is empty"),
         (("hold", "dv", "--reason", "x"), 12, "there is no environment 'dv'"),
         (("unhold", "dev", "sites"), 64, 'dev has no application "sites"'),
     ],

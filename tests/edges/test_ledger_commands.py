@@ -222,7 +222,7 @@ def test_lock_is_shown_and_broken_with_a_reason(clone: Path, remote: Path) -> No
         held = state.lock("production", holder).acquire(timeout_seconds=0)
         assert "ci (https://ci.example.net/7)" in run(clone, "lock", "show")
         run(clone, "lock", "break", "production", expect=64)
-        assert "for a reason" in run(clone, "lock", "break", "production", "--reason", " ", expect=64)
+        assert "--reason is empty" in run(clone, "lock", "break", "production", "--reason", " ", expect=64)
         assert "is free" in run(clone, "lock", "break", "production", "--reason", "job 7 was killed")
         assert not held.is_still_ours()
         held.stop()
