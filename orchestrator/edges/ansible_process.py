@@ -57,6 +57,7 @@ LAUNCHER = Path(__file__).with_name("ansible_launcher.py")
 STATISTICS = "playbook_on_stats"
 REPORT = "orchestrator_report"
 CLOSING_SECONDS = 10
+AWAKE_SECONDS = 0.5
 _STATUS: Mapping[str, Literal["started", "ok", "failed", "unreachable"]] = {
     "runner_on_start": "started",
     "runner_on_ok": "ok",
@@ -111,7 +112,7 @@ class EventStream:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Events up to `finish` or the closing statistics; the process may still be ending then, see `close`."""
-        while (event := self._events.get()) is not None:
+        while (event := self._next()) is not None:
             yield event
             if event.get("event") == STATISTICS:
                 self._complete = True
@@ -120,6 +121,16 @@ class EventStream:
             raise AnsibleError(
                 f"ansible-runner failed: {self._error}", resolution="see `orchestrator doctor`"
             ) from self._error
+
+    def _next(self) -> dict[str, Any] | None:
+        """The next event; None at the end.
+
+        Never waited for at one stretch: a signal may interrupt another thread than this one, which would not obey it
+        before something else wakes it.
+        """
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._events.get(timeout=AWAKE_SECONDS)
 
     def abandon(self) -> None:
         """The process is to end, unless it has ended by itself."""

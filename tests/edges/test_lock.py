@@ -381,8 +381,9 @@ def test_environment_of_git_is_the_one_at_the_start(
 ) -> None:
     clone = make_clone(remote, tmp_path / "clone")
     with state_of(clone) as state:
+        lock = lock_of(clone, state)
         monkeypatch.setenv("PATH", "/nowhere")
-        with lock_of(clone, state).acquire(timeout_seconds=0) as held:
+        with lock.acquire(timeout_seconds=0) as held:
             assert held.token == 1
     assert git_process.base_environment({"GIT_DIR": "/elsewhere", "A": "b"})["A"] == "b"
     assert "GIT_DIR" not in git_process.base_environment({"GIT_DIR": "/elsewhere"})

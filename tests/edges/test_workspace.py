@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from orchestrator.edges.ansible_process import EventStream
 from orchestrator.edges.process_identity import is_gone, this_process_identity
 from orchestrator.edges.scratch import OWNER, make_scratch, remove_abandoned
 from orchestrator.errors import AnsibleError
-from tests.edges.remotes import make_clone, make_remote
+from tests.edges.remotes import make_clone, make_remote, wait_for
 
 IDENTITY = (
     "from orchestrator.edges.process_identity import this_process_identity as me; print(me(), flush=True)"
@@ -92,3 +94,23 @@ def test_runner_that_cannot_be_imported_is_an_error_like_any_other(
     stream.start()
     with pytest.raises(AnsibleError, match="ansible-runner failed"):
         list(stream)
+
+
+def test_signal_that_another_thread_gets_is_obeyed_while_nothing_happens(tmp_path: Path) -> None:
+    stream, here = EventStream(tmp_path, tmp_path / "deploy.yml", {}), threading.get_ident()
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: stream._events.put(None))
+
+    def interrupt() -> None:
+        wait_for(lambda: sys._current_frames()[here].f_code.co_name == "_next")
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    late = threading.Timer(60, stream._events.put, ({"event": "late"},))
+    late.start()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        assert next(iter(stream), None) is None
+    finally:
+        late.cancel()
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
