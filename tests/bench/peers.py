@@ -62,7 +62,7 @@ def find_ways(ground: Ground) -> tuple[tuple[Way, ...], tuple[str, ...]]:
             title="`orchestrator deploy`",
             does=(
                 "the whole command: git, lock and ledger, resolving, observing, download verified by SHA-256 and by member, "
-                "synced to disk, atomic switch, health of every host, receipts, record, old releases pruned"
+                "synced to disk, atomic switch, health of every host, receipts, record, old releases pruned (files deleted after it)"
             ),
             root=OWN_ROOT,
             prepare=_ours,
